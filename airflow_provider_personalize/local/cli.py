@@ -1,0 +1,160 @@
+"""``personalize-local``: the local backend from a terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from airflow_provider_personalize.local.backend import STORE_VARIABLE, Backend, available_cores, open_backend
+from airflow_provider_personalize.local.layout import resource_name
+from airflow_provider_personalize.local.runner import Workers
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+Root = Annotated[Path, typer.Option("--root", help="Directory of models, datasets, logs and, by default, the store.")]
+StoreUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        envvar=STORE_VARIABLE,
+        show_envvar=True,
+        help="SQLAlchemy URL of a PostgreSQL store (postgresql+psycopg://...); default: SQLite in the root.",
+    ),
+]
+WorkerCount = Annotated[int, typer.Option("--workers", min=0, help="Jobs to run at a time.")]
+ONE_FOR_EACH_CORE = available_cores()
+
+
+@app.command()
+def serve(
+    root: Root,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8765,
+    workers: WorkerCount = ONE_FOR_EACH_CORE,
+    store: StoreUrl = None,
+    region: Annotated[str, typer.Option(help="Region of requests that are not signed for one.")] = "us-east-1",
+) -> None:
+    """Answer Amazon Personalize's API over HTTP and run its jobs, until SIGTERM or Ctrl-C."""
+    import uvicorn
+
+    from airflow_provider_personalize.local.transports.http import application
+
+    backend = _open(root, store)
+    pool = Workers(backend, workers)
+    config = uvicorn.Config(
+        application(backend, region=region, after_call=pool.wake), host=host, port=port, log_level="warning"
+    )
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                bound = self.servers[0].sockets[0].getsockname()[1]
+                print(f"Amazon Personalize answers at http://{host}:{bound} from {backend.root}", flush=True)
+
+        @contextlib.contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            # uvicorn raises the signal again once it has shut down, which would make a clean stop look like a kill.
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, self.handle_exit)
+            yield
+
+    if workers:
+        pool.start()
+    server = Server(config)
+    try:
+        server.run()
+    except SystemExit as error:  # uvicorn's way to say that it could not bind; it has logged why
+        raise typer.Exit(int(error.code or 1)) from None
+    finally:
+        pool.stop()
+
+
+@app.command()
+def worker(root: Root, workers: WorkerCount = ONE_FOR_EACH_CORE, store: StoreUrl = None) -> None:
+    """Run jobs of a store that is served elsewhere; the root must be the same directory, shared, as the server's."""
+    pool = Workers(_open(root, store), workers)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    pool.start()
+    print(f"{workers} worker(s) wait for jobs in {root}", flush=True)
+    stop.wait()
+    pool.stop()
+
+
+@app.command()
+def jobs(
+    root: Root,
+    store: StoreUrl = None,
+    last: Annotated[int, typer.Option(min=1, help="How many of the newest jobs.")] = 20,
+) -> None:
+    """List the newest jobs with how far they are and why they failed."""
+    table = Table("job", "status", "attempts", "progress", "took", "failure reason")
+    for job in _open(root, store).store.job_states(last):
+        done = job.progress.get("done")
+        total = f" of {job.progress['total']}" if job.progress.get("total") else ""
+        progress = "" if done is None else f"{done}{total} {job.progress.get('unit', '')}"
+        until = time.time() if job.status.startswith("CREATE ") and "FAILED" not in job.status else job.updated
+        name = f"{job.kind} {resource_name(job.arn)}"
+        table.add_row(
+            name, job.status, str(job.attempts), progress, f"{until - job.created:.1f} s", job.failure_reason or ""
+        )
+    Console().print(table)
+
+
+@app.command("sample-data")
+def sample_data(
+    directory: Annotated[Path, typer.Argument(help="Where to write the CSV files, schemas and batch inputs.")],
+    movielens: Annotated[
+        Path | None, typer.Option(help="Convert this MovieLens directory (ratings.csv, movies.csv) instead.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The same seed writes the same bytes.")] = 7,
+) -> None:
+    """Write a data set to try: interactions, items, users, their schemas, and batch inputs."""
+    from airflow_provider_personalize.local import sample_data as samples
+
+    if movielens is None:
+        samples.generate(directory, seed=seed)
+    elif (movielens / "ratings.csv").is_file() and (movielens / "movies.csv").is_file():
+        samples.convert_movielens(movielens, directory)
+    else:
+        _stop(f"{movielens} holds no ratings.csv and movies.csv.")
+    print(f"Written to {directory}: {', '.join(sorted(path.name for path in directory.iterdir()))}")
+
+
+def _open(root: Path, store: str | None) -> Backend:
+    try:
+        return open_backend(root, store)
+    except (ValueError, OSError) as error:
+        _stop(str(error))
+        raise
+
+
+def _stop(problem: str) -> None:
+    print(f"personalize-local: {problem}", file=sys.stderr)
+    raise typer.Exit(2)
+
+
+def main() -> None:
+    logging.basicConfig(
+        level=os.environ.get("PERSONALIZE_LOCAL_LOG", "INFO"), format="%(asctime)s %(levelname)s %(message)s"
+    )
+    app()
+
+
+if __name__ == "__main__":
+    main()

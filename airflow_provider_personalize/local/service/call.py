@@ -1,0 +1,144 @@
+"""What every operation stands on: the backend it is called on, and the family of resources it is about."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from airflow_provider_personalize.local.backend import ACCOUNT, Backend
+from airflow_provider_personalize.local.constraints import service_model
+from airflow_provider_personalize.local.errors import (
+    InvalidNextToken,
+    LimitExceeded,
+    ResourceAlreadyExists,
+    ResourceInUse,
+    ResourceNotFound,
+    TooManyTags,
+)
+from airflow_provider_personalize.local.store import ACTIVE, PENDING, AlreadyExists, Resource
+
+Request = Mapping[str, Any]
+Response = dict[str, Any]
+TAGS_PER_RESOURCE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request's surroundings."""
+
+    backend: Backend
+    region: str
+
+
+Operation = Callable[[Call, Request], Response]
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A kind of resource: how its ARNs, its Describe and its List are spelled."""
+
+    kind: str  # as in the ARN
+    arn_member: str
+    wrapper: str  # Describe's only member
+    listing: str  # List's member that holds the summaries
+    summary: str  # the model's shape of one summary
+    parent_member: str | None = None  # the request member that narrows a List
+
+    def arn(self, call: Call, name: str) -> str:
+        return f"arn:aws:personalize:{call.region}:{ACCOUNT}:{self.kind}/{name}"
+
+    def require(self, call: Call, arn: str) -> Resource:
+        """The resource; raises ``ResourceNotFoundException`` for another kind's ARN too."""
+        resource = call.backend.store.get(arn)
+        if resource is None or resource.kind != self.kind:
+            raise ResourceNotFound(arn)
+        return resource
+
+    def require_active(self, call: Call, arn: str) -> Resource:
+        resource = self.require(call, arn)
+        if resource.status != ACTIVE:
+            raise ResourceInUse(f"Resource {arn} is {resource.status}; it must be ACTIVE.")
+        return resource
+
+    def insert(
+        self,
+        call: Call,
+        arn: str,
+        document: Mapping[str, Any],
+        *,
+        parent: str | None = None,
+        unique_name: str | None = None,
+        tags: list[Mapping[str, str]] | None = None,
+        job: bool = False,
+    ) -> Response:
+        """Add the resource (with ``job``: pending, with work behind it) and answer with its ARN."""
+        if len(tags or []) > TAGS_PER_RESOURCE:
+            raise TooManyTags(f"A resource has at most {TAGS_PER_RESOURCE} tags, not {len(tags or [])}.")
+        resource = Resource(
+            arn=arn,
+            kind=self.kind,
+            document={**document, self.arn_member: arn},
+            status=PENDING if job else ACTIVE,
+            parent=parent,
+            unique_name=unique_name,
+            tags={tag["tagKey"]: tag["tagValue"] for tag in tags or []},
+        )
+        try:
+            call.backend.store.insert(resource, job=job)
+        except AlreadyExists as error:
+            raise ResourceAlreadyExists(error.arn) from None
+        return {self.arn_member: arn}
+
+    def refuse_above(self, call: Call, limit: int) -> None:
+        """Raise ``LimitExceededException`` when so many jobs of this family are pending or in progress."""
+        if len(call.backend.store.unfinished(self.kind)) >= limit:
+            raise LimitExceeded(f"More than {limit} resources with PENDING or IN_PROGRESS status.")
+
+    def describe(self, call: Call, request: Request) -> Response:
+        return {self.wrapper: shown(self.require(call, request[self.arn_member]))}
+
+    def list(self, call: Call, request: Request) -> Response:
+        """A page of summaries, newest first."""
+        parent = request.get(self.parent_member) if self.parent_member else None
+        limit = request.get("maxResults", 100)
+        before = _open_token(request.get("nextToken"), self.kind, parent)
+        page = call.backend.store.page(self.kind, region=call.region, parent=parent, before=before, limit=limit + 1)
+        members = service_model().shape_for(self.summary).members
+        summaries = [{k: v for k, v in shown(resource).items() if k in members} for resource in page[:limit]]
+        response: Response = {self.listing: summaries}
+        if len(page) > limit:
+            response["nextToken"] = _token(self.kind, parent, page[limit - 1].seq)
+        return response
+
+
+def shown(resource: Resource) -> dict[str, Any]:
+    """A resource as Describe shows it; members without a value are left out, as the service does."""
+    described = {
+        **resource.document,
+        "status": resource.status,
+        "failureReason": resource.failure_reason,
+        "creationDateTime": resource.created,
+        "lastUpdatedDateTime": resource.updated,
+    }
+    return {name: value for name, value in described.items() if value is not None}
+
+
+def _token(kind: str, parent: str | None, seq: int) -> str:
+    return base64.urlsafe_b64encode(orjson.dumps([kind, parent, seq])).decode()
+
+
+def _open_token(token: str | None, kind: str, parent: str | None) -> int | None:
+    if token is None:
+        return None
+    try:
+        token_kind, token_parent, seq = orjson.loads(base64.urlsafe_b64decode(token))
+    except (binascii.Error, ValueError, TypeError):
+        raise InvalidNextToken("nextToken is not one that this operation returned.") from None
+    if [token_kind, token_parent] != [kind, parent] or not isinstance(seq, int):
+        raise InvalidNextToken("nextToken belongs to another listing.")
+    return seq

@@ -1,0 +1,420 @@
+"""Resources and jobs, in SQLite (default) or PostgreSQL.
+
+A *resource* is anything with an ARN; its document is what Describe answers, less status and times. A *job* is the
+work behind a resource (import, training, batch job). Whoever runs a job holds its *lease*: a name and an expiry, on
+the database's clock. Taking a job and publishing its outcome are each one conditional update on that lease, so a
+runner that lost it changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.pool import NullPool
+from sqlalchemy.sql.functions import FunctionElement
+
+PENDING, IN_PROGRESS, ACTIVE, FAILED = "CREATE PENDING", "CREATE IN_PROGRESS", "ACTIVE", "CREATE FAILED"
+UNFINISHED = (PENDING, IN_PROGRESS)
+
+# Locks and shared memory of SQLite do not work on these (sqlite.org, "How To Corrupt An SQLite Database File", 2.1).
+NETWORK_FILE_SYSTEMS = {
+    "nfs",
+    "nfs4",
+    "cifs",
+    "smb3",
+    "smbfs",
+    "9p",
+    "afs",
+    "ceph",
+    "glusterfs",
+    "lustre",
+    "fuse.sshfs",
+    "fuse.s3fs",
+}
+
+metadata = sa.MetaData()
+
+resources = sa.Table(
+    "resources",
+    metadata,
+    # Creation order; listings walk it downwards from where the last page stopped, so a page costs the same at any
+    # depth.
+    sa.Column("seq", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("arn", sa.String(512), nullable=False, unique=True),
+    sa.Column("kind", sa.String(64), nullable=False),
+    # The resource that a listing is narrowed by: dataset group, solution, dataset or solution version.
+    sa.Column("parent", sa.String(512)),
+    # Uniqueness beyond the ARN: a solution version's name, which its ARN does not hold.
+    sa.Column("unique_name", sa.String(600), unique=True),
+    sa.Column("status", sa.String(32), nullable=False),
+    sa.Column("failure_reason", sa.Text),
+    sa.Column("document", sa.Text, nullable=False),
+    sa.Column("created", sa.Double, nullable=False),
+    sa.Column("updated", sa.Double, nullable=False),
+    sa.Index("resources_by_kind", "kind", "seq"),
+    sa.Index("resources_by_parent", "kind", "parent", "seq"),
+)
+
+jobs = sa.Table(
+    "jobs",
+    metadata,
+    sa.Column("seq", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("arn", sa.String(512), nullable=False, unique=True),
+    sa.Column("kind", sa.String(64), nullable=False),
+    sa.Column("finished", sa.Boolean, nullable=False, default=False),
+    sa.Column("owner", sa.String(64)),
+    sa.Column("lease_expires", sa.Double),
+    sa.Column("attempts", sa.Integer, nullable=False, default=0),
+    sa.Column("progress", sa.Text),
+    sa.Index("jobs_unfinished", "finished", "seq"),
+)
+
+tags = sa.Table(
+    "tags",
+    metadata,
+    sa.Column("arn", sa.String(512), primary_key=True),
+    sa.Column("key", sa.String(128), primary_key=True),
+    sa.Column("value", sa.String(256), nullable=False),
+)
+
+
+class Now(FunctionElement[float]):
+    """Seconds since the epoch on the database's clock, which every worker shares."""
+
+    type = sa.Double()
+    inherit_cache = True
+
+
+@compiles(Now, "sqlite")
+def _now_sqlite(element: Now, compiler: Any, **kw: Any) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+@compiles(Now, "postgresql")
+def _now_postgresql(element: Now, compiler: Any, **kw: Any) -> str:
+    return "CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS DOUBLE PRECISION)"
+
+
+class AlreadyExists(Exception):
+    """Another resource has this ARN, or this name under the same parent; ``arn`` is the other one's."""
+
+    def __init__(self, arn: str) -> None:
+        super().__init__(arn)
+        self.arn = arn
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    arn: str
+    kind: str
+    document: Mapping[str, Any]
+    status: str = ACTIVE
+    parent: str | None = None
+    unique_name: str | None = None
+    failure_reason: str | None = None
+    seq: int = 0
+    created: float = 0.0
+    updated: float = 0.0
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to run one job until ``seconds`` after its last heartbeat."""
+
+    arn: str
+    kind: str
+    owner: str
+    attempt: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class JobState:
+    arn: str
+    kind: str
+    status: str
+    attempts: int
+    owner: str | None
+    progress: Mapping[str, Any]
+    failure_reason: str | None
+    created: float
+    updated: float
+
+
+def refuse_network_file_system(path: Path) -> None:
+    """Raise ``ValueError`` when ``path`` lies on a file system where SQLite's locks do not hold."""
+    try:
+        mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
+    except OSError:  # not Linux: no cheap way to tell
+        return
+    real = str(path.resolve())
+    holding = [m for m in mounts if real == m[1] or real.startswith(m[1].rstrip("/") + "/")]
+    kind = max(holding, key=lambda m: len(m[1]))[2] if holding else ""
+    if kind in NETWORK_FILE_SYSTEMS:
+        raise ValueError(
+            f"{path} lies on a network file system ({kind}), where SQLite loses writes. Use a local directory, or a "
+            "PostgreSQL store: personalize-local serve --store postgresql+psycopg://..."
+        )
+
+
+@lru_cache(maxsize=8)
+def _engine(url: str) -> sa.Engine:
+    if not url.startswith("sqlite"):
+        return sa.create_engine(url, pool_pre_ping=True)
+    # No pool: a connection never crosses a fork, and Airflow forks.
+    engine = sa.create_engine(url, poolclass=NullPool, connect_args={"timeout": 30})
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA busy_timeout = 30000")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: sa.Connection) -> None:
+        # A transaction that reads before it writes must hold the write lock from its start, or SQLite refuses the
+        # upgrade.
+        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+class Store:
+    """All state of one local backend. ``url`` is SQLAlchemy's; instances are cheap, engines are shared in a process."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._db = _engine(url)
+
+    @classmethod
+    def in_directory(cls, root: Path) -> Store:
+        """The default store: SQLite beside the models. Raises ``ValueError`` on a network file system."""
+        root.mkdir(parents=True, exist_ok=True)
+        path = root.resolve() / "store.sqlite"
+        if not path.exists():
+            refuse_network_file_system(root)
+        return cls(f"sqlite:///{path}")
+
+    def create_tables(self) -> None:
+        """Make the tables where they are missing; safe to call from many processes at once."""
+        if self._db.dialect.name == "sqlite":
+            with self._db.connect() as connection:
+                connection.connection.execute("PRAGMA journal_mode = WAL")
+        with self._db.begin() as connection:
+            if self._db.dialect.name == "postgresql":
+                # CREATE TABLE IF NOT EXISTS is not safe against itself in PostgreSQL; the key is any constant of ours.
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(0x5045_5253)))
+            metadata.create_all(connection)
+
+    @contextmanager
+    def _read(self) -> Iterator[sa.Connection]:
+        with self._db.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            yield connection
+
+    # Resources
+
+    def insert(self, resource: Resource, *, job: bool = False) -> Resource:
+        """Add a resource and, with ``job``, the work behind it. Raises :class:`AlreadyExists`."""
+        with self._db.begin() as connection:
+            now = round(connection.scalar(sa.select(Now())) or 0.0, 3)
+            clash = sa.select(resources.c.arn).where(
+                sa.or_(resources.c.arn == resource.arn, resources.c.unique_name == resource.unique_name)
+            )
+            values = {
+                "arn": resource.arn,
+                "kind": resource.kind,
+                "parent": resource.parent,
+                "unique_name": resource.unique_name,
+                "status": resource.status,
+                "document": json.dumps(resource.document),
+                "created": now,
+                "updated": now,
+            }
+            try:
+                with connection.begin_nested():
+                    connection.execute(sa.insert(resources).values(values))
+            except sa.exc.IntegrityError:
+                raise AlreadyExists(connection.scalar(clash) or resource.arn) from None
+            if job:
+                connection.execute(sa.insert(jobs).values(arn=resource.arn, kind=resource.kind))
+            if resource.tags:
+                rows = [{"arn": resource.arn, "key": k, "value": v} for k, v in resource.tags.items()]
+                connection.execute(sa.insert(tags), rows)
+        return resource
+
+    def get(self, arn: str) -> Resource | None:
+        with self._read() as connection:
+            row = connection.execute(sa.select(resources).where(resources.c.arn == arn)).first()
+        return _resource(row) if row else None
+
+    def page(
+        self, kind: str, *, region: str, parent: str | None = None, before: int | None = None, limit: int = 100
+    ) -> list[Resource]:
+        """At most ``limit`` resources of a kind, newest first, older than sequence number ``before``."""
+        query = sa.select(resources).where(resources.c.kind == kind).order_by(resources.c.seq.desc()).limit(limit)
+        # Schemas and the rest stand under `arn:aws:personalize:<region>:`; a client of another region does not see
+        # them.
+        query = query.where(resources.c.arn.like(f"arn:aws:personalize:{region}:%"))
+        if parent is not None:
+            query = query.where(resources.c.parent == parent)
+        if before is not None:
+            query = query.where(resources.c.seq < before)
+        with self._read() as connection:
+            return [_resource(row) for row in connection.execute(query)]
+
+    def children(self, parent: str, kind: str, statuses: Sequence[str] | None = None) -> list[Resource]:
+        """All resources of a kind under ``parent``, oldest first."""
+        query = sa.select(resources).where(resources.c.parent == parent, resources.c.kind == kind)
+        if statuses is not None:
+            query = query.where(resources.c.status.in_(statuses))
+        with self._read() as connection:
+            return [_resource(row) for row in connection.execute(query.order_by(resources.c.seq))]
+
+    def unfinished(self, kind: str) -> list[Resource]:
+        """Resources of a kind whose job is pending or in progress, from the short list of open jobs."""
+        query = (
+            sa.select(resources)
+            .join(jobs, jobs.c.arn == resources.c.arn)
+            .where(jobs.c.finished.is_(False), resources.c.kind == kind)
+        )
+        with self._read() as connection:
+            return [_resource(row) for row in connection.execute(query)]
+
+    def users_of(self, member: str, arn: str, kinds: Sequence[str]) -> list[Resource]:
+        """Resources of these kinds whose document names ``arn`` in ``member``. Scans them: for kinds with few only."""
+        query = sa.select(resources).where(resources.c.kind.in_(kinds), resources.c.document.like(f"%{arn}%"))
+        with self._read() as connection:
+            found = [_resource(row) for row in connection.execute(query)]
+        return [resource for resource in found if resource.document.get(member) == arn]
+
+    def delete(self, arn: str) -> None:
+        """Forget a resource, what belongs to it alone (its tags), and the children that can exist only under it."""
+        with self._db.begin() as connection:
+            doomed = sa.select(resources.c.arn).where(sa.or_(resources.c.arn == arn, resources.c.parent == arn))
+            arns = list(connection.scalars(doomed))
+            for table in (tags, jobs, resources):
+                connection.execute(sa.delete(table).where(table.c.arn.in_(arns)))
+
+    def tags_of(self, arn: str) -> dict[str, str]:
+        with self._read() as connection:
+            return {row.key: row.value for row in connection.execute(sa.select(tags).where(tags.c.arn == arn))}
+
+    # Jobs
+
+    def claim(self, owner: str, *, lease_seconds: float, at_most: int | None = None) -> Lease | None:
+        """Take the oldest job that nobody runs: new, given back, or with a lease that ran out. ``None`` without one.
+
+        With ``at_most``, none is taken while that many leases are alive. The job's resource becomes ``CREATE
+        IN_PROGRESS``.
+        """
+        free = sa.and_(jobs.c.finished.is_(False), sa.or_(jobs.c.owner.is_(None), jobs.c.lease_expires < Now()))
+        with self._read() as connection:  # the usual answer is "nothing", and costs no write lock
+            if connection.scalar(sa.select(jobs.c.arn).where(free).limit(1)) is None:
+                return None
+        with self._db.begin() as connection:
+            if at_most is not None:
+                alive = sa.select(sa.func.count()).where(
+                    jobs.c.finished.is_(False), jobs.c.owner.is_not(None), jobs.c.lease_expires >= Now()
+                )
+                if (connection.scalar(alive) or 0) >= at_most:
+                    return None
+            query = sa.select(jobs).where(free).order_by(jobs.c.seq).limit(1).with_for_update(skip_locked=True)
+            row = connection.execute(query).first()
+            if row is None:
+                return None
+            connection.execute(
+                sa.update(jobs)
+                .where(jobs.c.arn == row.arn)
+                .values(owner=owner, lease_expires=Now() + lease_seconds, attempts=jobs.c.attempts + 1)
+            )
+            connection.execute(
+                sa.update(resources).where(resources.c.arn == row.arn).values(status=IN_PROGRESS, updated=Now())
+            )
+        return Lease(row.arn, row.kind, owner, row.attempts + 1, lease_seconds)
+
+    def heartbeat(self, lease: Lease, progress: Mapping[str, Any] | None = None) -> bool:
+        """Extend the lease; ``False`` when somebody else holds it now, and the caller must stop."""
+        values: dict[str, Any] = {"lease_expires": Now() + lease.seconds}
+        if progress:
+            values["progress"] = json.dumps(progress)
+        with self._db.begin() as connection:
+            return connection.execute(sa.update(jobs).where(_held(lease)).values(values)).rowcount == 1
+
+    def give_back(self, lease: Lease, *, count_attempt: bool = True) -> bool:
+        """Let another runner take the job at once. Without ``count_attempt`` the attempt is not held against it."""
+        attempts = jobs.c.attempts if count_attempt else jobs.c.attempts - 1
+        with self._db.begin() as connection:
+            values = {"owner": None, "lease_expires": None, "attempts": attempts}
+            return connection.execute(sa.update(jobs).where(_held(lease)).values(values)).rowcount == 1
+
+    def publish(
+        self, lease: Lease, status: str, *, failure_reason: str | None = None, changes: Mapping[str, Any] | None = None
+    ) -> bool:
+        """Make a job's outcome its resource's status; ``False``, and nothing changed, when the lease is another's."""
+        with self._db.begin() as connection:
+            done = sa.update(jobs).where(_held(lease)).values(finished=True, owner=None, lease_expires=None)
+            if connection.execute(done).rowcount != 1:
+                return False
+            document = connection.scalar(sa.select(resources.c.document).where(resources.c.arn == lease.arn))
+            merged = {**json.loads(document or "{}"), **(changes or {})}
+            connection.execute(
+                sa.update(resources)
+                .where(resources.c.arn == lease.arn)
+                .values(status=status, failure_reason=failure_reason, document=json.dumps(merged), updated=Now())
+            )
+        return True
+
+    def job_states(self, limit: int = 50) -> list[JobState]:
+        """The newest jobs, for a person to read."""
+        query = (
+            sa.select(jobs, resources.c.status, resources.c.failure_reason, resources.c.created, resources.c.updated)
+            .join(resources, resources.c.arn == jobs.c.arn)
+            .order_by(jobs.c.seq.desc())
+            .limit(limit)
+        )
+        with self._read() as connection:
+            rows = list(connection.execute(query))
+        return [
+            JobState(
+                row.arn,
+                row.kind,
+                row.status,
+                row.attempts,
+                row.owner,
+                json.loads(row.progress or "{}"),
+                row.failure_reason,
+                row.created,
+                row.updated,
+            )
+            for row in rows
+        ]
+
+
+def _held(lease: Lease) -> sa.ColumnElement[bool]:
+    return sa.and_(jobs.c.arn == lease.arn, jobs.c.owner == lease.owner, jobs.c.finished.is_(False))
+
+
+def _resource(row: Any) -> Resource:
+    return Resource(
+        arn=row.arn,
+        kind=row.kind,
+        document=json.loads(row.document),
+        status=row.status,
+        parent=row.parent,
+        unique_name=row.unique_name,
+        failure_reason=row.failure_reason,
+        seq=row.seq,
+        created=row.created,
+        updated=round(row.updated, 3),
+    )

@@ -1,0 +1,1 @@
+"""Ways to reach the wire: in-process boto3, in-process aiobotocore, HTTP."""

@@ -1,0 +1,50 @@
+"""Answers a boto3 session's Personalize requests in its own process; only the socket is replaced.
+
+Nothing runs in the background here, so each call also starts runners for jobs that wait for one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.session import Session
+
+from airflow_provider_personalize.local import runner, wire
+from airflow_provider_personalize.local.backend import open_backend
+
+EVENT = "before-send.personalize"
+
+
+def register(session: Session, *, root: str, environment: Mapping[str, str], region: str = "us-east-1") -> None:
+    """Answer every Personalize client of ``session`` from the backend in directory ``root``.
+
+    ``environment`` reaches the runners of jobs that these calls start: the S3 endpoint and keys of the caller's
+    connection.
+    """
+
+    def answer(request: AWSPreparedRequest, **_: Any) -> AWSResponse:
+        reply = reply_to(request, root=root, environment=environment, region=region)
+        return AWSResponse(request.url, reply.status, reply.headers, _Body(reply.body))
+
+    session.register(EVENT, answer, unique_id="personalize-local")
+
+
+def reply_to(request: AWSPreparedRequest, *, root: str, environment: Mapping[str, str], region: str) -> wire.Answer:
+    backend = open_backend(Path(root))
+    target, body = request.headers["X-Amz-Target"], request.body or b""
+    text = target.decode() if isinstance(target, bytes) else target
+    reply = wire.handle(backend, text, body.encode() if isinstance(body, str) else body, region=region)
+    runner.start_waiting(backend, environment)
+    return reply
+
+
+class _Body(BytesIO):
+    """What botocore reads a response from: urllib3's ``stream``."""
+
+    def stream(self, **_: Any) -> Any:
+        while chunk := self.read(65536):
+            yield chunk

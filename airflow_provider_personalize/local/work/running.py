@@ -1,0 +1,65 @@
+"""What the work of a job is given, and how it says that it cannot be done."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from airflow_provider_personalize.local.backend import Backend
+from airflow_provider_personalize.local.layout import resource_name
+from airflow_provider_personalize.local.store import Lease, Resource
+
+
+class JobFailed(Exception):
+    """The job cannot succeed; the text becomes its failure reason."""
+
+
+class LeaseLost(Exception):
+    """Another runner has this job; what this one made must not be published."""
+
+
+@dataclass(slots=True)
+class Running:
+    backend: Backend
+    lease: Lease
+    started: float = field(default_factory=time.monotonic)
+    progress: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def scratch(self) -> Path:
+        """A directory on this machine's disk for files on their way to S3 or from it."""
+        path = self.backend.root / "scratch"
+        path.mkdir(exist_ok=True)
+        return path
+
+    @property
+    def tag(self) -> str:
+        """Tells this attempt's unpublished files from those of other jobs and attempts; a job's name holds no dot."""
+        return f"{resource_name(self.lease.arn).replace('/', '-')}.{self.lease.attempt}"
+
+    @property
+    def resource(self) -> Resource:
+        return self.require(self.lease.arn)
+
+    def require(self, arn: str) -> Resource:
+        """A resource the job was made with; raises :class:`JobFailed` where it has been deleted since."""
+        resource = self.backend.store.get(arn)
+        if resource is None:
+            raise JobFailed(f"Resource Arn {arn} does not exist any more.")
+        return resource
+
+    def report(self, done: int, total: int | None, unit: str) -> None:
+        """How far the work is; stored with the next heartbeat."""
+        self.progress = {
+            "done": done,
+            "total": total,
+            "unit": unit,
+            "seconds": round(time.monotonic() - self.started, 1),
+        }
+
+    def before_publishing(self) -> None:
+        """Raise :class:`LeaseLost` unless the lease is held now: called right before output is made visible."""
+        if not self.backend.store.heartbeat(self.lease, self.progress):
+            raise LeaseLost(self.lease.arn)
