@@ -1,0 +1,71 @@
+"""Output rows as bytes, exactly as the service writes them.
+
+Both functions take one block: ``inputs[i]`` is what stands after ``"input":`` (``InputBlock.inputs``), and a row named
+in ``errors`` gets the error row, whatever else was given for it. Each row ends with a newline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import orjson
+
+from airflow_provider_personalize.batch.scores import format_score, join_scores
+from airflow_provider_personalize.batch.style import Style
+
+__all__ = ["Style", "format_score", "quote_ids", "write_recommendations", "write_segments"]
+
+_RECOMMENDATIONS = b'{"input":%b,"output":{"recommendedItems":[%b]},"error":null}\n'
+_SCORED_RECOMMENDATIONS = b'{"input":%b,"output":{"recommendedItems":[%b],"scores":[%b]},"error":null}\n'
+_SEGMENT = b'{"input": %b, "output": {"usersList": [%b]}, "error": null}\n'
+_ERROR = {
+    Style.COMPACT: b'{"input":%b,"output":null,"error":%b}\n',
+    Style.SPACED: b'{"input": %b, "output": null, "error": %b}\n',
+}
+
+
+def quote_ids(ids: Iterable[str]) -> list[bytes]:
+    """Each id as the JSON string that the writers take; quote a catalogue once, not once a row."""
+    return [orjson.dumps(id_) for id_ in ids]
+
+
+def write_recommendations(
+    inputs: Sequence[bytes],
+    items: Sequence[Sequence[bytes]],
+    scores: Sequence[Sequence[int]] | None,
+    errors: Mapping[int, str],
+) -> bytes:
+    """The rows of a batch inference job, compact.
+
+    ``items``: for each row its quoted ids, best first. ``scores``: for each row as many scores, in units of 1e-7
+    (Python integers: ``array.tolist()``), or None for the recipes that give none. Raises ValueError where the numbers
+    of rows differ.
+    """
+    if scores is None:
+        rows = [
+            _RECOMMENDATIONS % (input_, b",".join(row_items)) for input_, row_items in zip(inputs, items, strict=True)
+        ]
+    else:
+        rows = [
+            _SCORED_RECOMMENDATIONS % (input_, b",".join(row_items), join_scores(row_scores))
+            for input_, row_items, row_scores in zip(inputs, items, scores, strict=True)
+        ]
+    return _joined(rows, inputs, errors, Style.COMPACT)
+
+
+def write_segments(inputs: Sequence[bytes], users: Sequence[Sequence[bytes]], errors: Mapping[int, str]) -> bytes:
+    """The rows of a batch segment job, spaced. ``users``: for each row its quoted ids, best first.
+
+    An element may also hold several quoted ids with commas between them, which spares a segment of millions of users
+    as many small objects. Raises ValueError where the numbers of rows differ.
+    """
+    rows = [_SEGMENT % (input_, b",".join(row_users)) for input_, row_users in zip(inputs, users, strict=True)]
+    return _joined(rows, inputs, errors, Style.SPACED)
+
+
+def _joined(rows: list[bytes], inputs: Sequence[bytes], errors: Mapping[int, str], style: Style) -> bytes:
+    for position, message in errors.items():
+        # A message may quote a file name, and those may hold what UTF-8 cannot.
+        text = message.encode(errors="backslashreplace").decode()
+        rows[position] = _ERROR[style] % (inputs[position], style.dumps({"errorMessage": text}))
+    return b"".join(rows)
