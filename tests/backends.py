@@ -88,7 +88,9 @@ class Arns:
 def fill(backend: Backend, data: Path, name: str = "small") -> Arns:
     """Import ``data`` and train both models, in this process; some seconds."""
     write_data(data)
-    group = call(backend, "CreateDatasetGroup", name=name)["datasetGroupArn"]
+    group = call(backend, "CreateDatasetGroup", name=name, tags=[{"tagKey": "of", "tagValue": "tests"}])[
+        "datasetGroupArn"
+    ]
     for kind, text in (("INTERACTIONS", INTERACTIONS_SCHEMA), ("ITEMS", ITEMS_SCHEMA)):
         schema_arn = call(backend, "CreateSchema", name=f"{name}-{kind}", schema=text)["schemaArn"]
         dataset = call(

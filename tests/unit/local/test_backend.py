@@ -1,0 +1,48 @@
+"""The directory of a backend: its settings, and where it may lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_personalize.local import store
+from airflow_provider_personalize.local.backend import Settings, available_cores, open_backend, read_settings
+
+
+def test_a_directory_without_settings_has_the_services_quotas(tmp_path: Path) -> None:
+    assert read_settings(tmp_path / "settings.toml") == Settings()
+    assert Settings().filter_recent_events == 100
+    assert Settings().unfinished_batch_inference_jobs == 5
+    assert Settings().runner_limit == available_cores()
+
+
+def test_settings_are_read_from_the_directory(tmp_path: Path) -> None:
+    (tmp_path / "settings.toml").write_text("filter_recent_events = 5000\nlease_seconds = 2\n")
+    settings = open_backend(tmp_path).settings
+    assert (settings.filter_recent_events, settings.lease_seconds) == (5000, 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("recent = 5", "unknown setting 'recent'"),
+        ("filter_recent_events = '5'", "'filter_recent_events' must be a number"),
+        ("attempts = -1", "'attempts' must be a number of zero or more"),
+        ("attempts = true", "'attempts' must be a number"),
+        ("attempts =", "settings.toml: "),
+    ],
+)
+def test_a_wrong_setting_is_named(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "settings.toml").write_text(text)
+    with pytest.raises(ValueError, match=said):
+        read_settings(tmp_path / "settings.toml")
+
+
+def test_a_sqlite_store_on_a_network_file_system_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mounts = f"/dev/vda / ext4 rw 0 0\nserver:/share {tmp_path} nfs4 rw 0 0\n"
+    real = Path.read_text
+    fake = lambda path, *a, **k: mounts if str(path) == "/proc/self/mounts" else real(path, *a, **k)  # noqa: E731
+    monkeypatch.setattr(Path, "read_text", fake)
+    with pytest.raises(ValueError, match=r"network file system \(nfs4\).*PostgreSQL"):
+        store.Store.in_directory(tmp_path / "backend")
