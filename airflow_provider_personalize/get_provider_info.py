@@ -4,10 +4,67 @@ from __future__ import annotations
 
 from typing import Any
 
+_PACKAGE = "airflow_provider_personalize"
+_INTEGRATION = "Amazon Personalize"
+
 
 def get_provider_info() -> dict[str, Any]:
+    """The provider info, as ``airflow/provider_info.schema.json`` describes it.
+
+    There is no connection type: connections are of the amazon provider's type ``aws``.
+    """
     return {
         "package-name": "airflow-provider-personalize",
-        "name": "Amazon Personalize",
+        "name": _INTEGRATION,
         "description": "Amazon Personalize batch jobs, on AWS or on a local backend.",
+        "integrations": [
+            {
+                "integration-name": _INTEGRATION,
+                "external-doc-url": "https://aws.amazon.com/personalize/",
+                "tags": ["aws"],
+            }
+        ],
+        "hooks": _modules("hooks.personalize"),
+        "operators": _modules("operators.batch_jobs", "operators.dataset_group", "operators.training"),
+        "sensors": _modules("sensors.personalize"),
+        "triggers": _modules("triggers.personalize"),
+        "extra-links": [
+            f"{_PACKAGE}.links.personalize.PersonalizeConsoleLink",
+            f"{_PACKAGE}.links.personalize.PersonalizeInputLink",
+            f"{_PACKAGE}.links.personalize.PersonalizeOutputLink",
+        ],
+        "config": {
+            "personalize": {
+                "description": "Amazon Personalize jobs and the local backend.",
+                "options": {
+                    "job_name_prefix": {
+                        "description": (
+                            "What the default names of jobs, imports and solution versions begin with. Two Airflows "
+                            "that share an AWS account and Dag ids need different ones: an equal name for an equal "
+                            "request means the same job."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "staging-",
+                        "default": "",
+                    },
+                    "local_root": {
+                        "description": (
+                            "The directory of the local backend's store, for connections whose endpoint is "
+                            "``local://`` without a directory. Empty: ``personalize/`` under AIRFLOW_HOME. Not on a "
+                            "network file system."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "/var/lib/personalize",
+                        "default": "",
+                    },
+                },
+            }
+        },
+        "cli": [f"{_PACKAGE}.cli.definition.get_personalize_commands"],
     }
+
+
+def _modules(*names: str) -> list[dict[str, Any]]:
+    return [{"integration-name": _INTEGRATION, "python-modules": [f"{_PACKAGE}.{name}" for name in names]}]

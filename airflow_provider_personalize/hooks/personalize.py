@@ -1,0 +1,398 @@
+"""The hook: where the client leads is decided by the connection, and by nothing else.
+
+===========================================  ===========================================================
+``service_config.personalize.endpoint_url``  Requests go to
+===========================================  ===========================================================
+``local:///absolute/directory``              the local backend in this process, its store in that directory
+``local://``                                 the same, in ``[personalize] local_root``
+``http(s)://...``                            that server
+unset                                        wherever botocore sends them: AWS, or ``AWS_ENDPOINT_URL_PERSONALIZE``
+===========================================  ===========================================================
+
+The same dictionary may carry ``waiter_delay`` (seconds between polls) and ``role_arn`` (the service role of jobs) as
+defaults, the way S3Hook takes ``bucket_name`` from its own.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+from botocore import UNSIGNED
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from botocore.loaders import Loader
+
+from airflow_provider_personalize._compat import (
+    AirflowNotFoundException,
+    AirflowOptionalProviderFeatureException,
+    AwsBaseHook,
+    WaiterMaxAttemptsError,
+    WaiterTerminalFailure,
+    conf,
+    wait,
+)
+from airflow_provider_personalize.exceptions import (
+    PersonalizeConnectionError,
+    PersonalizeInputError,
+    PersonalizeJobFailedError,
+    PersonalizeJobTimeoutError,
+)
+from airflow_provider_personalize.hooks.resources import ACTIVE, SOLUTION_VERSION, PersonalizeResource
+from airflow_provider_personalize.hooks.waiting import WaiterWithDeadline
+
+SERVICE = "personalize"
+DEFAULT_WAITER_DELAY = 60.0
+LOCAL_REGION = "us-east-1"
+LOCAL_ROLE_ARN = "arn:aws:iam::000000000000:role/personalize-local"
+# `.invalid` never resolves (RFC 2606): should the in-process transport ever miss a request, it goes nowhere.
+UNROUTABLE_ENDPOINT = "http://personalize.local.invalid"
+ALREADY_EXISTS = "ResourceAlreadyExistsException"
+NOT_FOUND = "ResourceNotFoundException"
+LIMIT_EXCEEDED = "LimitExceededException"
+# One for all sessions: each would read and keep megabytes of service models, in a triggerer one for each trigger.
+_LOADER = Loader()
+# A session that knows nothing of the machine: no profile, no ~/.aws, whatever AWS_PROFILE says.
+_NO_AWS_FILES = {
+    "profile": (None, None, None, None),
+    "config_file": (None, None, os.devnull, None),
+    "credentials_file": (None, None, os.devnull, None),
+}
+
+
+def error_code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+class PersonalizeHook(AwsBaseHook):
+    """Interact with Amazon Personalize, on AWS or on the local backend.
+
+    Additional arguments (``aws_conn_id``, ``region_name``, ``verify``, ``config``) go to :class:`AwsBaseHook`.
+
+    :raises PersonalizeConnectionError: on first use, when ``aws_conn_id`` names a connection that does not exist. The
+        amazon provider's other hooks fall back to the ambient credentials then; here that could start paid jobs in
+        whatever account the machine belongs to. ``aws_conn_id=None`` asks for the ambient credentials.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs["client_type"] = SERVICE
+        super().__init__(*args, **kwargs)
+
+    # Where the client leads ------------------------------------------------------------------------------------------
+
+    @classmethod
+    def get_connection(cls, conn_id: str) -> Any:
+        advice = (
+            f"The Airflow connection {conn_id!r} {{}}. Amazon Personalize is not called with other credentials "
+            "instead: define the connection, or pass aws_conn_id=None to use boto3's own credentials."
+        )
+        try:
+            return super().get_connection(conn_id)
+        except AirflowNotFoundException as error:
+            raise PersonalizeConnectionError(advice.format("does not exist")) from error
+        except ImportError as error:
+            # The base class logs this one and goes on without a connection.
+            raise PersonalizeConnectionError(advice.format("cannot be read in this process")) from error
+
+    @property
+    def service_config(self) -> dict[str, Any]:
+        config = self.conn_config.get_service_config(SERVICE)
+        if not isinstance(config, dict):
+            raise PersonalizeConnectionError(
+                f"Connection {self.aws_conn_id!r}: extra service_config.personalize must be an object, got {config!r}."
+            )
+        return config
+
+    @cached_property
+    def local_root(self) -> Path | None:
+        """The directory of the local backend's store; None when the connection leads elsewhere.
+
+        :raises PersonalizeConnectionError: when the endpoint begins with ``local:`` and has neither of the two forms.
+        """
+        endpoint = self.service_config.get("endpoint_url", self.conn_config.endpoint_url) or ""
+        if not endpoint.startswith("local:"):
+            return None
+        if endpoint == "local://":
+            return default_local_root()
+        directory = endpoint.removeprefix("local://")
+        if not directory.startswith("/"):
+            raise PersonalizeConnectionError(
+                f"Connection {self.aws_conn_id!r}: endpoint_url {endpoint!r} names no directory. Write "
+                "'local:///absolute/directory' (three slashes), or 'local://' for the one in [personalize] local_root."
+            )
+        return Path(directory)
+
+    @property
+    def region_name(self) -> str | None:
+        region: str | None = self.conn_config.region_name
+        return region or (LOCAL_REGION if self.local_root else None)
+
+    def get_client_type(
+        self, region_name: str | None = None, config: Config | None = None, deferrable: bool = False
+    ) -> Any:
+        if self.local_root is None:
+            return super().get_client_type(region_name=region_name, config=config, deferrable=deferrable)
+        region = region_name or self.region_name or LOCAL_REGION
+        try:
+            session = self._local_session(region, deferrable=deferrable)
+        except ImportError as error:
+            raise AirflowOptionalProviderFeatureException(
+                f"Connection {self.aws_conn_id!r} leads to the local backend, which is not installed ({error}). "
+                "Run: pip install 'airflow-provider-personalize[local]'"
+            ) from error
+        return session.create_client(
+            SERVICE,
+            region_name=region,
+            endpoint_url=UNROUTABLE_ENDPOINT,
+            config=(config or self.config).merge(Config(signature_version=UNSIGNED)),
+        )
+
+    def _local_session(self, region: str, *, deferrable: bool) -> Any:
+        """A session of its own: the hook's would assume the connection's role, which asks STS."""
+        session: Any
+        if deferrable:
+            from aiobotocore.session import AioSession
+
+            from airflow_provider_personalize.local.transports.in_process_async import register as register_async
+
+            session, register = AioSession(session_vars=_NO_AWS_FILES), register_async
+        else:
+            from botocore.session import Session
+
+            from airflow_provider_personalize.local.transports.in_process import register as register_sync
+
+            session, register = Session(session_vars=_NO_AWS_FILES), register_sync
+        session.register_component("data_loader", _LOADER)
+        register(session, root=str(self.local_root), environment=self._runner_environment(), region=region)
+        return session
+
+    def _runner_environment(self) -> dict[str, str]:
+        """The S3 endpoint and keys that a local job's process reads and writes with."""
+        connection = self.conn_config
+        values = {
+            "AWS_ENDPOINT_URL_S3": connection.get_service_endpoint_url("s3"),
+            "AWS_ACCESS_KEY_ID": connection.aws_access_key_id,
+            "AWS_SECRET_ACCESS_KEY": connection.aws_secret_access_key,
+            "AWS_SESSION_TOKEN": connection.aws_session_token,
+            "AWS_DEFAULT_REGION": connection.region_name,
+        }
+        return {name: value for name, value in values.items() if value}
+
+    @cached_property
+    def waiter_path(self) -> os.PathLike[str]:
+        return Path(__file__).parents[1] / "waiters" / "personalize.json"
+
+    # What the connection adds ----------------------------------------------------------------------------------------
+
+    @property
+    def waiter_delay(self) -> float:
+        """Seconds between polls: the connection's ``waiter_delay``, else 60.
+
+        :raises PersonalizeConnectionError: when it is not a positive number.
+        """
+        given = self.service_config.get("waiter_delay", DEFAULT_WAITER_DELAY)
+        try:
+            delay = float(given)
+        except (TypeError, ValueError):
+            delay = 0.0
+        if not delay > 0:
+            raise PersonalizeConnectionError(
+                f"Connection {self.aws_conn_id!r}: service_config.personalize.waiter_delay must be a positive number "
+                f"of seconds, got {given!r}."
+            )
+        return delay
+
+    @property
+    def role_arn(self) -> str | None:
+        """The service role that jobs get when the operator names none: the connection's.
+
+        Not the connection's own ``role_arn``, which is the role that Airflow assumes. The local backend assumes no
+        role at all, so there a stand-in does.
+        """
+        return self.service_config.get("role_arn") or (LOCAL_ROLE_ARN if self.local_root else None)
+
+    @property
+    def speaks_to_aws(self) -> bool:
+        """Whether requests leave for AWS itself, so that links into its console make sense."""
+        host = urlsplit(self.conn_client_meta.endpoint_url).hostname or ""
+        return host.endswith((".amazonaws.com", ".amazonaws.com.cn", ".api.aws"))
+
+    @cached_property
+    def account_id(self) -> str:
+        """The account that the client speaks for, without STS.
+
+        It is the account of the role that the connection assumes, or of any dataset group.
+
+        :raises PersonalizeConnectionError: when there is neither.
+        """
+        if self.local_root is None and self.conn_config.role_arn:
+            return str(self.conn_config.role_arn).split(":")[4]
+        for group in self.conn.list_dataset_groups(maxResults=1)["datasetGroups"]:
+            return str(group["datasetGroupArn"]).split(":")[4]
+        raise PersonalizeConnectionError("The account has no dataset group yet whose ARN would tell its id.")
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Ask for the list of recipes, which every account has.
+
+        :return: whether the service answered, and one line that says from where and what.
+        """
+        try:
+            meta = self.conn_client_meta
+            recipes = self.conn.list_recipes()["recipes"]
+        except Exception as error:
+            return False, f"{type(error).__name__}: {error}"
+        place = f"local://{self.local_root}" if self.local_root else meta.endpoint_url
+        return True, f"Amazon Personalize at {place} in {meta.region_name} answered with {len(recipes)} recipes."
+
+    # What operators, sensors and triggers ask for --------------------------------------------------------------------
+
+    def create(self, resource: PersonalizeResource, request: dict[str, Any]) -> str:
+        """Create a resource.
+
+        :return: its ARN.
+        :raises botocore.exceptions.ClientError: the service's typed errors, unchanged.
+        """
+        return str(getattr(self.conn, resource.create_operation)(**request)[resource.arn_member])
+
+    def describe(self, resource: PersonalizeResource, arn: str) -> dict[str, Any]:
+        """Describe a resource.
+
+        :return: the answer without its wrapper.
+        :raises botocore.exceptions.ClientError: ResourceNotFoundException when there is none.
+        """
+        answer = getattr(self.conn, resource.describe_operation)(**{resource.arn_member: arn})
+        description: dict[str, Any] = answer[resource.member]
+        return description
+
+    def describe_created(self, resource: PersonalizeResource, arn: str) -> dict[str, Any]:
+        """Describe a resource that was just created, and that the service may need a moment to know of."""
+        for pause in (1, 2, 4):
+            description = self.find(resource, arn)
+            if description is not None:
+                return description
+            time.sleep(pause)
+        return self.describe(resource, arn)
+
+    def find(self, resource: PersonalizeResource, arn: str) -> dict[str, Any] | None:
+        """Describe a resource that may not exist; None when it does not."""
+        try:
+            return self.describe(resource, arn)
+        except ClientError as error:
+            if error_code(error) == NOT_FOUND:
+                return None
+            raise
+
+    def summaries(self, resource: PersonalizeResource, **arguments: str) -> Iterator[dict[str, Any]]:
+        """The summaries of a List operation, page after page."""
+        for page in self.conn.get_paginator(resource.list_operation).paginate(**arguments):
+            yield from page[resource.list_member]
+
+    @staticmethod
+    def job_arn(kind: str, name: str, sibling_arn: str) -> str:
+        """The ARN of a named resource in the account and region of another one.
+
+        :param kind: the resource's part of the ARN, such as ``batch-inference-job``.
+        :param name: what stands behind it, such as the job's name.
+        :param sibling_arn: any ARN of the same account and region.
+        :raises PersonalizeInputError: when ``sibling_arn`` is not an ARN with an account.
+        """
+        parts = sibling_arn.split(":", 5)
+        if len(parts) != 6 or parts[0] != "arn" or not parts[4]:
+            raise PersonalizeInputError(f"{sibling_arn!r} is not the ARN of a resource in an account.")
+        return ":".join((*parts[:5], f"{kind}/{name}"))
+
+    def latest_active_solution_version(self, solution_arn: str) -> str:
+        """The ARN of a solution's newest ``ACTIVE`` version, by creation time.
+
+        :raises PersonalizeInputError: when it has none; the message says which statuses its versions have.
+        """
+        versions = list(self.summaries(SOLUTION_VERSION, solutionArn=solution_arn))
+        active = [version for version in versions if version["status"] == ACTIVE]
+        if not active:
+            seen = ", ".join(sorted({version["status"] for version in versions})) or "there are no versions at all"
+            raise PersonalizeInputError(
+                f"Solution {solution_arn} has no ACTIVE version to run a job with (statuses: {seen}). Train one with "
+                "PersonalizeSolutionVersionOperator, or wait for it with PersonalizeSolutionVersionSensor."
+            )
+        return str(max(active, key=lambda version: version["creationDateTime"])["solutionVersionArn"])
+
+    def wait_until_active(
+        self, resource: PersonalizeResource, arn: str, *, delay: float, max_attempts: int, limit: float
+    ) -> None:
+        """Poll until the resource is ``ACTIVE``, logging every poll.
+
+        :param delay: seconds between polls.
+        :param max_attempts: how many polls at most.
+        :param limit: seconds after which it gives up, throttled polls included.
+        :raises PersonalizeJobFailedError: when it ended in failure.
+        :raises PersonalizeJobTimeoutError: when it was not finished within the limit.
+        """
+        waiter = WaiterWithDeadline(self.get_waiter(resource.waiter_name), time.time() + limit)
+        try:
+            wait(
+                waiter=waiter,
+                waiter_delay=delay,  # type: ignore[arg-type]  # it only sleeps: fractions are fine
+                waiter_max_attempts=max_attempts,
+                args={resource.arn_member: arn},
+                failure_message=f"Amazon Personalize {resource.label} failed",
+                status_message=f"Amazon Personalize {resource.label} {arn} is not done yet",
+                status_args=[f"{resource.member}.status", f"{resource.member}.failureReason"],
+            )
+        except WaiterTerminalFailure as error:
+            self.raise_failed(resource, arn, error.last_response[resource.member], cause=error)
+        except WaiterMaxAttemptsError as error:
+            self.settle_late(resource, arn, limit, cause=error)
+
+    @staticmethod
+    def raise_failed(
+        resource: PersonalizeResource,
+        arn: str,
+        description: dict[str, Any],
+        *,
+        error_type: type[PersonalizeJobFailedError] = PersonalizeJobFailedError,
+        cause: Exception | None = None,
+    ) -> NoReturn:
+        """Raise what a description in a failed status amounts to."""
+        raise error_type.about(
+            resource, f"ended in {description.get('status')}", resource.facts(arn, description)
+        ) from cause
+
+    def settle_late(
+        self, resource: PersonalizeResource, arn: str, limit: float, *, cause: Exception | None = None
+    ) -> None:
+        """Look once more after the limit: a resource that has become ``ACTIVE`` meanwhile is not late.
+
+        :raises PersonalizeJobFailedError: when it has failed meanwhile.
+        :raises PersonalizeJobTimeoutError: when it still runs.
+        """
+        description = self.describe(resource, arn)
+        status = description.get("status")
+        if status == ACTIVE:
+            return
+        if resource.has_failed(status):
+            self.raise_failed(resource, arn, description, cause=cause)
+        raise PersonalizeJobTimeoutError.about(
+            resource,
+            f"was still {status} after {limit:g} seconds, the limit; it keeps running, and the next attempt adopts it",
+            resource.facts(arn, description),
+        ) from cause
+
+
+def default_local_root() -> Path:
+    """``[personalize] local_root``, else ``personalize/`` under AIRFLOW_HOME: one store an Airflow, gone with it."""
+    configured = conf.get(SERVICE, "local_root", fallback="")
+    if configured:
+        return Path(os.path.expandvars(configured)).expanduser().absolute()
+    return Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser() / "personalize"
+
+
+def existing_arn(error: ClientError) -> str | None:
+    """The ARN that a ResourceAlreadyExistsException names ("Another resource with Arn <arn> already exists.")."""
+    found = re.search(r"arn:[a-z\d-]+:personalize:\S*[^\s.,;]", str(error.response["Error"].get("Message", "")))
+    return found.group() if found else None

@@ -1,0 +1,119 @@
+"""Names are idempotency.
+
+No batch job, import job or solution version can be deleted, renamed or created twice, and none takes a client token.
+So the name says which job it is: the same for every attempt of one task instance, another one after a clear, another
+one for another request. Whoever finds the name taken by the same request has found the job of an earlier attempt.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from airflow_provider_personalize.exceptions import Difference
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+LONGEST_NAME = 63
+_DIGITS = 12
+_ROOM_FOR_NUMBER = len("-999")
+# Describe answers have no tags.
+_NEVER_DESCRIBED = frozenset({"tags"})
+
+
+@dataclass(frozen=True, slots=True)
+class Attempts:
+    """All attempts of one task instance between two clears.
+
+    Airflow sets ``max_tries`` to the number of retries, and a clear adds the attempts made so far. So the difference
+    stays over retries and changes with a clear.
+    """
+
+    dag_id: str
+    task_id: str
+    run_id: str
+    map_index: int
+    generation: int
+
+    @classmethod
+    def of(cls, context: Context, retries: int) -> Self:
+        instance: Any = context["ti"]
+        map_index = getattr(instance, "map_index", None)
+        return cls(
+            dag_id=instance.dag_id,
+            task_id=instance.task_id,
+            run_id=instance.run_id,
+            map_index=-1 if map_index is None else map_index,
+            generation=instance.max_tries - retries,
+        )
+
+    def name(self, request: Mapping[str, Any], prefix: str = "") -> str:
+        """The default name: ``{prefix}{dag}-{task}-{12 hex digits}``, shortened to leave room for a number.
+
+        :param request: the create request without its name.
+        """
+        readable = re.sub(r"[^a-zA-Z0-9_-]+", "-", f"{prefix}{self.dag_id}-{self.task_id}")
+        readable = readable.lstrip("-_")[: LONGEST_NAME - _ROOM_FOR_NUMBER - _DIGITS - 1].rstrip("-_")
+        return f"{readable or 'job'}-{fingerprint(prefix, *astuple(self), request)}"
+
+
+def fingerprint(*parts: Any) -> str:
+    """12 hex digits that stand for ``parts``, whatever the order of keys and tags in them."""
+    canonical = json.dumps([_canonical(part) for part in parts], sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:_DIGITS]
+
+
+def _canonical(part: Any) -> Any:
+    if not isinstance(part, Mapping):
+        return part
+    tags = part.get("tags")
+    return {**part, "tags": sorted(tags, key=lambda tag: str(tag["tagKey"]))} if tags else part
+
+
+def numbered(name: str, number: int) -> str:
+    """The ``number``-th choice of a name: itself, then ``name-2``, ``name-3``, within 63 characters.
+
+    A name that must be cut keeps a hash of its whole, so that two long names do not meet.
+    """
+    if number == 1:
+        return name
+    suffix = f"-{number}"
+    if len(name) + len(suffix) > LONGEST_NAME:
+        digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+        name = f"{name[: LONGEST_NAME - len(suffix) - len(digest) - 1]}-{digest}"
+    return name + suffix
+
+
+def differences(request: Mapping[str, Any], description: Mapping[str, Any], path: str = "") -> list[Difference]:
+    """Where an existing resource is not what a request asks for.
+
+    Only members that the request sets are compared, since the service echoes its defaults for the rest.
+
+    :param request: the create request without its name.
+    :param description: the Describe answer without its wrapper.
+    """
+    found = []
+    for member, wanted in request.items():
+        existing = description.get(member)
+        if member in _NEVER_DESCRIBED or _same(wanted, existing):
+            continue
+        if isinstance(wanted, Mapping) and isinstance(existing, Mapping):
+            found += differences(wanted, existing, f"{path}{member}.")
+        else:
+            found.append(Difference(f"{path}{member}", wanted, existing))
+    return found
+
+
+def _same(wanted: Any, existing: Any) -> bool:
+    if wanted == existing or (wanted is False and existing is None):
+        return True
+    try:
+        # "0.3" and "0.30" are one number, and so are 25 and 25.0.
+        return not isinstance(wanted, bool) and float(wanted) == float(existing)
+    except (TypeError, ValueError):
+        return False

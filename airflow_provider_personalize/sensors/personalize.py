@@ -1,0 +1,216 @@
+"""Sensors: wait for a job, an import or a training that something else has started.
+
+They succeed on ``ACTIVE`` alone, fail on the statuses that mean failure, and keep waiting on anything else.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+
+from airflow_provider_personalize._compat import (
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    AwsBaseSensor,
+    aws_template_fields,
+    conf,
+    validate_execute_complete_event,
+)
+from airflow_provider_personalize.exceptions import PersonalizeAwaitedJobFailedError, PersonalizeWaitError
+from airflow_provider_personalize.hooks.personalize import DEFAULT_WAITER_DELAY, PersonalizeHook
+from airflow_provider_personalize.hooks.resources import (
+    ACTIVE,
+    BATCH_INFERENCE_JOB,
+    BATCH_SEGMENT_JOB,
+    DATASET_IMPORT_JOB,
+    SOLUTION_VERSION,
+    PersonalizeResource,
+)
+from airflow_provider_personalize.hooks.waiting import attempts_within
+from airflow_provider_personalize.operators import fields
+from airflow_provider_personalize.triggers.personalize import PersonalizeTrigger
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+_IN_BETWEEN = frozenset({"PENDING", "IN PROGRESS", "CREATE PENDING", "CREATE IN PROGRESS", "CREATE STOPPING"})
+
+
+class PersonalizeSensor(AwsBaseSensor[PersonalizeHook]):
+    """Wait until one resource is ``ACTIVE``, in mode ``poke``, ``reschedule`` or deferred.
+
+    ``timeout`` is the limit in every mode. ``soft_fail`` and ``never_fail`` skip the task instead of failing it, on a
+    failed job as on a timeout.
+
+    :param poke_interval: seconds between polls. None: the connection's ``service_config.personalize.waiter_delay``,
+        else 60.
+    :param deferrable: wait in the triggerer. Default: ``[operators] default_deferrable``.
+    :raises PersonalizeAwaitedJobFailedError: when the job failed, with the service's failure reason.
+    :raises AirflowSensorTimeout: when it was not finished within ``timeout``.
+    """
+
+    aws_hook_class = PersonalizeHook
+    resource: ClassVar[PersonalizeResource]
+    arn_field: ClassVar[str] = "job_arn"
+    template_fields: Sequence[str] = aws_template_fields()
+    ui_color = "#e2f0cb"
+
+    def __init__(
+        self,
+        *,
+        poke_interval: timedelta | float | None = None,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(poke_interval=DEFAULT_WAITER_DELAY if poke_interval is None else poke_interval, **kwargs)
+        self.deferrable = deferrable
+        self._interval_given = poke_interval is not None
+        self._unknown: set[str] = set()
+        self._template: Any = None
+
+    @property
+    def arn(self) -> str:
+        return fields.arn(self.arn_field, getattr(self, self.arn_field), self._template)
+
+    def execute(self, context: Context) -> Any:
+        if not self._interval_given:
+            self.poke_interval = self.hook.waiter_delay
+        if self.deferrable:
+            if not self.poke(context):
+                self._defer()
+            return None
+        try:
+            return super().execute(context)
+        except AirflowSensorTimeout as error:
+            # Deferred, Airflow skips a lenient sensor that timed out; otherwise it thinks of soft_fail alone.
+            if self.never_fail:
+                raise AirflowSkipException(str(error)) from error
+            raise
+
+    def poke(self, context: Context) -> bool:
+        arn = self.arn
+        description = self.hook.describe(self.resource, arn)
+        status = str(description.get("status"))
+        if status == ACTIVE:
+            self.log.info("Amazon Personalize %s %s is ACTIVE", self.resource.label, arn)
+            return True
+        if self.resource.has_failed(status):
+            self._fail(self.resource.facts(arn, description))
+        if status.replace("_", " ") not in _IN_BETWEEN and status not in self._unknown:
+            self._unknown.add(status)
+            self.log.warning("Status %r of %s is not known here; waiting goes on.", status, arn)
+        self.log.info("Amazon Personalize %s %s: %s", self.resource.label, arn, status)
+        return False
+
+    def _defer(self) -> NoReturn:
+        # A poke_interval of 0 is allowed; a trigger that never sleeps would hold up all others.
+        delay = self.poke_interval or 1.0
+        self.defer(
+            trigger=PersonalizeTrigger(
+                kind=self.resource.kind,
+                arn=self.arn,
+                deadline=time.time() + self.timeout,
+                waiter_delay=delay,
+                # The deadline decides; one attempt more than fit, so that it can.
+                waiter_max_attempts=attempts_within(self.timeout, delay) + 1,
+                aws_conn_id=self.aws_conn_id,
+                region_name=self.region_name,
+                verify=self.verify,
+                botocore_config=self.botocore_config,
+            ),
+            method_name="execute_complete",
+            timeout=timedelta(seconds=self.timeout),
+        )
+
+    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> None:
+        event = validate_execute_complete_event(event)
+        status, arn = event["status"], event["arn"]
+        if status == "failed":
+            self._fail(event["facts"])
+        if status == "timeout":
+            raise AirflowSensorTimeout(
+                f"Amazon Personalize {self.resource.label} {arn} was not ACTIVE after {self.timeout:g} seconds."
+            )
+        if status != "success":
+            raise PersonalizeWaitError(
+                f"Amazon Personalize {self.resource.label} {arn} could not be watched: {event['message']}",
+                job_arn=str(arn),
+            )
+        self.log.info("Amazon Personalize %s %s is ACTIVE", self.resource.label, arn)
+
+    def _fail(self, facts: dict[str, Any]) -> NoReturn:
+        error = PersonalizeAwaitedJobFailedError.about(self.resource, f"ended in {facts['status']}", facts)
+        if self.soft_fail or self.never_fail:
+            raise AirflowSkipException(str(error)) from error
+        raise error
+
+
+class PersonalizeBatchInferenceJobSensor(PersonalizeSensor):
+    """Wait for a batch inference job.
+
+    :param job_arn: the job (templated).
+
+    The other arguments are those of :class:`PersonalizeSensor`.
+    """
+
+    resource = BATCH_INFERENCE_JOB
+    template_fields: Sequence[str] = aws_template_fields("job_arn")
+
+    def __init__(self, *, job_arn: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.job_arn = job_arn
+        self._template = job_arn
+
+
+class PersonalizeBatchSegmentJobSensor(PersonalizeSensor):
+    """Wait for a batch segment job.
+
+    :param job_arn: the job (templated).
+
+    The other arguments are those of :class:`PersonalizeSensor`.
+    """
+
+    resource = BATCH_SEGMENT_JOB
+    template_fields: Sequence[str] = aws_template_fields("job_arn")
+
+    def __init__(self, *, job_arn: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.job_arn = job_arn
+        self._template = job_arn
+
+
+class PersonalizeDatasetImportJobSensor(PersonalizeSensor):
+    """Wait for a dataset import job.
+
+    :param job_arn: the import job (templated).
+
+    The other arguments are those of :class:`PersonalizeSensor`.
+    """
+
+    resource = DATASET_IMPORT_JOB
+    template_fields: Sequence[str] = aws_template_fields("job_arn")
+
+    def __init__(self, *, job_arn: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.job_arn = job_arn
+        self._template = job_arn
+
+
+class PersonalizeSolutionVersionSensor(PersonalizeSensor):
+    """Wait until a solution version is trained. A training that was stopped counts as failed.
+
+    :param solution_version_arn: the solution version (templated).
+
+    The other arguments are those of :class:`PersonalizeSensor`.
+    """
+
+    resource = SOLUTION_VERSION
+    arn_field = "solution_version_arn"
+    template_fields: Sequence[str] = aws_template_fields("solution_version_arn")
+
+    def __init__(self, *, solution_version_arn: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.solution_version_arn = solution_version_arn
+        self._template = solution_version_arn

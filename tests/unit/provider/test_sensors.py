@@ -1,0 +1,213 @@
+"""Every status in every mode of a sensor, one limit in all of them, and soft failures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from airflow.exceptions import AirflowRescheduleException
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException, TaskDeferred
+
+from airflow_provider_personalize.exceptions import (
+    PersonalizeAwaitedJobFailedError,
+    PersonalizeInputError,
+    PersonalizeWaitError,
+)
+from airflow_provider_personalize.sensors.personalize import (
+    PersonalizeBatchInferenceJobSensor,
+    PersonalizeBatchSegmentJobSensor,
+    PersonalizeDatasetImportJobSensor,
+    PersonalizeSensor,
+    PersonalizeSolutionVersionSensor,
+)
+
+from .service import ACCOUNT, SOLUTION, Service
+from .test_waiting import run
+
+Context = Callable[..., dict[str, Any]]
+SENSORS: dict[str, type[PersonalizeSensor]] = {
+    sensor.resource.kind: sensor
+    for sensor in (
+        PersonalizeBatchInferenceJobSensor,
+        PersonalizeBatchSegmentJobSensor,
+        PersonalizeDatasetImportJobSensor,
+        PersonalizeSolutionVersionSensor,
+    )
+}
+kinds = pytest.mark.parametrize("kind", SENSORS)
+modes = pytest.mark.parametrize("mode", ["poke", "reschedule", "deferred"])
+
+
+def sensor(kind: str, arn: str, mode: str, **arguments: Any) -> PersonalizeSensor:
+    kept = {"mode": mode} if mode != "deferred" else {"deferrable": True}
+    build = SENSORS[kind]
+    return build(**{"task_id": "wait", build.arn_field: arn, "timeout": 5, **kept, **arguments})
+
+
+async def watch(build: Callable[[], PersonalizeSensor], here: dict[str, Any], mode: str) -> None:
+    """Run a sensor the way Airflow does in its mode, to its end."""
+    begin = time.time()
+    here["ti"].get_first_reschedule_date = lambda _: _at(begin)
+    while True:
+        operator = build()
+        try:
+            operator.execute(here)
+            return
+        except AirflowRescheduleException:
+            continue
+        except TaskDeferred as deferred:
+            event = await run(deferred.trigger)
+            build().resume_execution(deferred.method_name, {"event": event}, here)
+            return
+
+
+def _at(moment: float) -> Any:
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(moment, tz=UTC)
+
+
+def add(service: Service, kind: str, *statuses: str, **members: Any) -> str:
+    own = {"arn": f"{SOLUTION}/1", "solutionArn": SOLUTION} if kind == "solution-version" else {}
+    arn = service.add(kind, "job", statuses[0], **own, **members)
+    service.set_statuses(arn, *statuses)
+    return arn
+
+
+@kinds
+@modes
+@pytest.mark.parametrize(
+    "way",
+    [
+        ["ACTIVE"],
+        ["CREATE PENDING", "CREATE IN_PROGRESS", "ACTIVE"],
+        ["PENDING", "IN PROGRESS", "NEVER SEEN", "ACTIVE"],
+    ],
+    ids=" > ".join,
+)
+async def test_only_active_is_success(way: list[str], mode: str, kind: str, service: Service, context: Context) -> None:
+    arn = add(service, kind, *way)
+    await watch(lambda: sensor(kind, arn, mode), context(), mode)
+    assert service.resources[arn]["status"] == "ACTIVE"
+
+
+@kinds
+@modes
+@pytest.mark.parametrize("way", [["CREATE FAILED"], ["CREATE PENDING", "CREATE FAILED"]], ids=" > ".join)
+async def test_a_failed_job_fails_with_the_services_reason(
+    way: list[str], mode: str, kind: str, service: Service, context: Context
+) -> None:
+    arn = add(service, kind, *way, failureReason="Invalid S3 input path")
+    with pytest.raises(PersonalizeAwaitedJobFailedError, match="Invalid S3 input path") as caught:
+        await watch(lambda: sensor(kind, arn, mode), context(), mode)
+    error = caught.value
+    assert (error.job_arn, error.status, error.failure_reason) == (arn, "CREATE FAILED", "Invalid S3 input path")
+
+
+@modes
+async def test_a_stopped_training_fails(mode: str, service: Service, context: Context) -> None:
+    arn = add(service, "solution-version", "CREATE STOPPING", "CREATE STOPPED")
+    with pytest.raises(PersonalizeAwaitedJobFailedError, match="CREATE STOPPED"):
+        await watch(lambda: sensor("solution-version", arn, mode), context(), mode)
+
+
+@modes
+@pytest.mark.parametrize("status", ["CREATE IN_PROGRESS", "NEVER SEEN", "CREATE STOPPED", "DELETE PENDING"])
+async def test_anything_else_waits_until_the_timeout_in_every_mode(
+    status: str, mode: str, service: Service, context: Context
+) -> None:
+    arn = add(service, "batch-inference-job", status)
+    begin = time.monotonic()
+    with pytest.raises(AirflowSensorTimeout):
+        await watch(lambda: sensor("batch-inference-job", arn, mode, timeout=0.1), context(), mode)
+    assert 0.1 <= time.monotonic() - begin < 1.5
+    assert len(service.calls) > 1
+
+
+@modes
+@pytest.mark.parametrize("leniency", ["soft_fail", "never_fail"])
+@pytest.mark.parametrize(
+    "way", [["CREATE FAILED"], ["CREATE PENDING", "CREATE FAILED"], ["CREATE PENDING"]], ids=" > ".join
+)
+async def test_a_lenient_sensor_skips_on_failure_and_on_timeout_in_every_mode(
+    way: list[str], leniency: str, mode: str, service: Service, context: Context
+) -> None:
+    arn = add(service, "batch-inference-job", *way)
+    with pytest.raises(AirflowSkipException):
+        await watch(lambda: sensor("batch-inference-job", arn, mode, timeout=0.1, **{leniency: True}), context(), mode)
+
+
+def test_a_finished_job_is_not_deferred(service: Service, context: Context) -> None:
+    arn = add(service, "batch-inference-job", "ACTIVE")
+    sensor("batch-inference-job", arn, "deferred").execute(context())
+    assert len(service.calls) == 1
+
+
+def test_the_trigger_gets_connection_region_verify_client_configuration_and_the_timeout(
+    service: Service, context: Context
+) -> None:
+    arn = add(service, "batch-segment-job", "CREATE PENDING")
+    waiting = sensor(
+        "batch-segment-job",
+        arn,
+        "deferred",
+        timeout=600,
+        poke_interval=30,
+        region_name="eu-west-1",
+        verify="/ca.pem",
+        botocore_config={"read_timeout": 7},
+    )
+    with pytest.raises(TaskDeferred) as caught:
+        waiting.execute(context())
+    arguments = caught.value.trigger.serialize()[1]
+    assert arguments["deadline"] == pytest.approx(time.time() + 600, abs=5)
+    assert caught.value.timeout.total_seconds() == 600
+    assert {name: arguments[name] for name in ("waiter_delay", "region_name", "verify", "botocore_config")} == {
+        "waiter_delay": 30,
+        "region_name": "eu-west-1",
+        "verify": "/ca.pem",
+        "botocore_config": {"read_timeout": 7},
+    }
+
+
+@pytest.mark.parametrize("status", ["error", "running", None])
+def test_every_event_that_is_not_a_success_is_an_error(status: str | None, context: Context) -> None:
+    event = {"status": status, "kind": "batch-inference-job", "arn": "arn:job", "message": "no", "facts": {}}
+    with pytest.raises(PersonalizeWaitError, match="no"):
+        sensor("batch-inference-job", "arn:job", "deferred").execute_complete(context(), event=event)
+
+
+def test_the_connection_says_how_often_to_look_unless_the_sensor_does(service: Service, context: Context) -> None:
+    arn = add(service, "batch-inference-job", "ACTIVE")
+    by_connection, by_hand = (
+        sensor("batch-inference-job", arn, "poke"),
+        sensor("batch-inference-job", arn, "poke", poke_interval=7),
+    )
+    for each in (by_connection, by_hand):
+        each.execute(context())
+    assert (by_connection.poke_interval, by_hand.poke_interval) == (0.005, 7)
+
+
+def test_an_unknown_status_is_logged_once(
+    service: Service, context: Context, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arn = add(service, "batch-inference-job", "NEW", "NEW", "NEW", "ACTIVE")
+    sensor("batch-inference-job", arn, "poke").execute(context())
+    assert capsys.readouterr().out.count("'NEW'") == 1
+
+
+def test_a_job_that_does_not_exist_is_an_error_at_once(service: Service, context: Context) -> None:
+    with pytest.raises(Exception, match="does not exist"):
+        sensor("batch-inference-job", f"{ACCOUNT}:batch-inference-job/none", "poke").execute(context())
+
+
+@pytest.mark.parametrize("value", [None, "", "None"])
+def test_an_arn_that_upstream_did_not_deliver_is_an_error_that_names_the_task(
+    value: str | None, service: Service, context: Context
+) -> None:
+    waiting = sensor("batch-inference-job", "{{ ti.xcom_pull(task_ids='infer') }}", "poke")
+    waiting.job_arn = value
+    with pytest.raises(PersonalizeInputError, match=r"job_arn is .* task 'infer' did not return it"):
+        waiting.execute(context())
