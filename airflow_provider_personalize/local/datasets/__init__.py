@@ -1,0 +1,4 @@
+"""Avro schemas and CSV files in, columnar interactions, items and users out.
+
+``schema`` knows nothing of arrays: the control plane uses it. ``csv_import`` and ``dataset`` need polars.
+"""

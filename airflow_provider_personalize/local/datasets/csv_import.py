@@ -1,0 +1,324 @@
+"""CSV files -> one columnar file, checked against the dataset's schema.
+
+The file is uncompressed Arrow IPC: every process that reads it maps it, and nothing is decoded again. The good case
+streams through polars in bounded memory. polars cannot say where a bad value stands, so a refused file is read a
+second time, record by record, by a plain reader that counts lines: exact, and only paid for when the import has failed.
+
+How a CSV is read (developer guide, "Preparing training data"; what it leaves open is decided here):
+
+* UTF-8, a byte order mark is skipped; the header names columns exactly as the schema does, in any order; columns that
+  the schema does not have are ignored.
+* A value may stand in double quotes; within them a quote is written ``""`` or ``\\"``, a backslash ``\\\\`` or, before
+  anything else, as itself. Quoted values may hold commas and newlines.
+* An empty cell is null; cells that a short record lacks are empty; a record without any value is skipped.
+* Times are whole epoch seconds; floats are finite.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import mmap
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+from polars.exceptions import PolarsError
+
+from airflow_provider_personalize.local.datasets.dataset import COLUMN_TYPES
+from airflow_provider_personalize.local.datasets.schema import DatasetSchema, Field
+
+LONGEST_ID = 256
+LONGEST_STRING = 1000
+LATEST_TIME = 100_000_000_000  # the year 5138 in seconds, 1973 in milliseconds
+_INT_BITS = {"int": 32, "long": 64}
+_BOOLEANS = {"true": True, "false": False}
+_INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
+_REAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
+_SHOWN = 80
+_CHUNK = 1 << 20
+
+
+class DatasetImportError(ValueError):
+    """An import that failed; the text is the job's failure reason and names file, line and column."""
+
+
+def import_csv(paths: Sequence[Path], schema: DatasetSchema, destination: Path, *, minimum_rows: int = 1) -> int:
+    """Check CSV files against ``schema`` and write their records to ``destination``, whole or not at all.
+
+    Columns of the result carry the schema's names in upper case and its types; records keep their order.
+
+    Args:
+        minimum_rows: the fewest records all files together may hold; the service wants 1000 interactions.
+
+    Returns:
+        The number of records written.
+
+    Raises:
+        DatasetImportError: a file breaks a rule of this module or of the schema.
+    """
+    if not paths:
+        raise DatasetImportError("Invalid Data location. There is no CSV file to import.")
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{destination.name}-", dir=destination.parent)
+    os.close(handle)
+    partial = Path(name)
+    try:
+        rows = _convert(paths, schema, partial)
+        if rows < minimum_rows:
+            kind = "interactions" if schema.dataset_type == "INTERACTIONS" else "records"
+            raise DatasetImportError(f"Input CSV has {rows} {kind}; an import needs at least {minimum_rows} {kind}.")
+        with partial.open("rb+") as written:
+            os.fsync(written.fileno())
+        os.replace(partial, destination)
+    finally:
+        partial.unlink(missing_ok=True)
+    return rows
+
+
+def _convert(paths: Sequence[Path], schema: DatasetSchema, destination: Path) -> int:
+    headers = [_header(path, schema) for path in paths]
+    with _readable(paths, destination.parent) as sources:
+        try:
+            return _stream(sources, headers, schema, destination)
+        except (PolarsError, UnicodeDecodeError, _BrokenRecordError):
+            # Write again in the plainest form what a record-by-record reader understands; where that finds a fault,
+            # it says so. What remains is a stray quote in an unquoted cell, over which polars loses count.
+            with tempfile.TemporaryDirectory(prefix=".csv-", dir=destination.parent) as scratch:
+                plain = [Path(scratch, str(number)) for number in range(len(paths))]
+                for source, path, header, target in zip(sources, paths, headers, plain, strict=True):
+                    _rewrite(source, path, header, schema, target)
+                try:
+                    return _stream(plain, headers, schema, destination)
+                except (PolarsError, _BrokenRecordError) as error:
+                    names = ", ".join(path.name for path in paths)
+                    raise DatasetImportError(f"{names}: the CSV cannot be read: {error}") from error
+
+
+def _header(path: Path, schema: DatasetSchema) -> list[str]:
+    """The names in the first line, checked against the schema."""
+    try:
+        with path.open("rb") as file:
+            header = next(csv.reader(_decoded(file, path)), None)
+    except OSError as error:
+        raise DatasetImportError(f"Invalid Data location. {path.name}: {error.strerror}.") from None
+    except csv.Error as error:
+        raise DatasetImportError(f"{path.name}, line 1: the header cannot be read: {error}.") from None
+    if not header:
+        raise DatasetImportError(f"{path.name}: the file is empty; its first line must name the columns.")
+    missing = [field.name for field in schema.fields if field.name not in header]
+    if missing:
+        raise DatasetImportError(f"{path.name}: Input CSV is missing the following columns:[{', '.join(missing)}].")
+    repeated = sorted({name for name in header if header.count(name) > 1})
+    if repeated:
+        raise DatasetImportError(f"{path.name}, line 1: the header has column {repeated[0]} more than once.")
+    return header
+
+
+# -- backslashes ------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _readable(paths: Sequence[Path], directory: Path) -> Iterator[list[Path]]:
+    """The same files with ``\\"`` written ``""``, which is all that CSV readers know; copies only where needed."""
+    with tempfile.TemporaryDirectory(prefix=".csv-", dir=directory) as scratch:
+        sources = []
+        for position, path in enumerate(paths):
+            if _has_backslash(path):
+                copy = Path(scratch, str(position))
+                _double_quotes(path, copy)
+                sources.append(copy)
+            else:
+                sources.append(path)
+        yield sources
+
+
+def _has_backslash(path: Path) -> bool:
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return content.find(b"\\") >= 0
+
+
+_QUOTING = re.compile(rb'[,\r\n]"|\\["\\]|""|"')
+_QUOTING_BYTES = b',\r\n"\\'
+
+
+def _double_quotes(source: Path, target: Path) -> None:
+    quoted = False
+
+    def rewrite(match: re.Match[bytes]) -> bytes:
+        nonlocal quoted
+        token = match.group()
+        if not quoted:  # only a quote that begins a cell opens it
+            quoted = token[0] in b",\r\n"
+        elif token[0] == ord("\\"):
+            return b'""' if token == b'\\"' else b"\\"
+        elif token != b'""':
+            quoted = False
+        return token
+
+    with source.open("rb") as reader, target.open("wb") as writer:
+        rest = b""
+        while chunk := reader.read(_CHUNK):
+            chunk = rest + chunk
+            # What a token is may depend on the bytes that follow.
+            end = len(chunk.rstrip(_QUOTING_BYTES))
+            rest = chunk[end:]
+            writer.write(_QUOTING.sub(rewrite, chunk[:end]))
+        writer.write(_QUOTING.sub(rewrite, rest))
+
+
+# -- the streaming pass -----------------------------------------------------------------------------------------------
+
+
+class _BrokenRecordError(Exception):
+    """A record breaks a rule; which one, the exact pass finds out."""
+
+
+def _stream(sources: Sequence[Path], headers: Sequence[list[str]], schema: DatasetSchema, destination: Path) -> int:
+    frames = [_scan(source, header, schema) for source, header in zip(sources, headers, strict=True)]
+    pl.concat(frames).sink_ipc(destination, compression="uncompressed", engine="streaming")
+    rows, broken = _check_written(destination, schema)
+    if broken:
+        raise _BrokenRecordError
+    return rows
+
+
+def _scan(source: Path, header: list[str], schema: DatasetSchema) -> pl.LazyFrame:
+    frame = pl.scan_csv(source, schema=dict.fromkeys(header, pl.String), glob=False)
+    anything = pl.any_horizontal((pl.col(header) != "").fill_null(False))
+    return frame.filter(anything).select(_typed(field) for field in schema.fields)
+
+
+def _typed(field: Field) -> pl.Expr:
+    cell = pl.col(field.name)
+    text = pl.when(cell != "").then(cell).otherwise(None)
+    if field.type == "string":
+        value = text
+    elif field.type == "boolean":
+        value = text.str.to_lowercase().replace_strict(_BOOLEANS, return_dtype=pl.Boolean)
+    else:
+        value = text.cast(COLUMN_TYPES[field.type], strict=True)
+    return value.alias(field.name.upper())
+
+
+def _check_written(path: Path, schema: DatasetSchema) -> tuple[int, bool]:
+    """The number of records, and whether any breaks a rule that a cast alone does not check."""
+    checks = [pl.len().alias("rows")]
+    for number, field in enumerate(schema.fields):
+        column = pl.col(field.name.upper())
+        faults = []
+        if not field.nullable:
+            faults.append(column.is_null().any())
+        if _is_time(field):
+            faults.append((column < 0).any() | (column >= LATEST_TIME).any())
+        if field.type in ("float", "double"):
+            faults.append(column.is_finite().all().not_())
+        if longest := _longest(field):
+            faults.append((column.str.len_chars() > longest).any())
+        if faults:
+            checks.append(pl.any_horizontal(faults).alias(str(number)))
+    row = pl.scan_ipc(path).select(checks).collect(engine="streaming").row(0, named=True)
+    return row.pop("rows"), any(row.values())
+
+
+def _is_time(field: Field) -> bool:
+    return field.type == "long" and field.name.upper().endswith("TIMESTAMP")
+
+
+def _longest(field: Field) -> int | None:
+    """The most characters a value may have; long text is not refused, training cuts it."""
+    if field.type != "string" or field.textual:
+        return None
+    if field.name in ("USER_ID", "ITEM_ID", "ACTION_ID"):
+        return LONGEST_ID
+    return LONGEST_STRING
+
+
+# -- the exact pass, after a failure ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    file: str
+    line: int
+
+    def error(self, text: str) -> DatasetImportError:
+        return DatasetImportError(f"{self.file}, line {self.line}: {text}")
+
+
+def _rewrite(source: Path, path: Path, header: list[str], schema: DatasetSchema, target: Path) -> None:
+    """Copy the records of a file, raising for the first that breaks a rule."""
+    columns = [(header.index(field.name), field) for field in schema.fields]
+    with target.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        for line, record in _records(source, path):
+            if not any(record):
+                continue
+            place = _Place(path.name, line)
+            if len(record) > len(header):
+                raise place.error(f"{len(record)} values where the header names {len(header)} columns.")
+            for position, field in columns:
+                value = record[position] if position < len(record) else ""
+                if fault := _fault(field, value):
+                    if position >= len(record):
+                        fault += f" The record ends after {len(record)} of {len(header)} values."
+                    raise place.error(f"column {field.name}: {fault}")
+            writer.writerow(record)
+
+
+def _records(source: Path, path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Each record after the header, with the number of the line on which it begins."""
+    csv.field_size_limit(1 << 30)
+    with source.open("rb") as file:
+        lines = _decoded(file, path)
+        reader = csv.reader(lines, strict=True)
+        line = 1
+        while True:
+            try:
+                record = next(reader, None)
+            except csv.Error as error:
+                raise _Place(path.name, line).error(f"the record that begins here cannot be read: {error}.") from None
+            if record is None:
+                return
+            if line > 1:
+                yield line, record
+            line = reader.line_num + 1
+
+
+def _decoded(lines: Iterable[bytes], path: Path) -> Iterator[str]:
+    for number, line in enumerate(lines, 1):
+        try:
+            yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            byte = line[error.start]
+            raise _Place(path.name, number).error(f"the file is not UTF-8 (byte 0x{byte:02X}).") from None
+
+
+def _fault(field: Field, value: str) -> str | None:
+    """What is wrong with one cell, or None."""
+    shown = repr(value if len(value) <= _SHOWN else value[:_SHOWN] + "...")
+    if not value:
+        return None if field.nullable else f"the value is empty; {field.name} is not nullable."
+    if (longest := _longest(field)) and len(value) > longest:
+        return f"Length cannot be more than {longest} characters for {field.name}: {shown} has {len(value)}."
+    if field.type == "boolean" and value.lower() not in _BOOLEANS:
+        return f"{shown} is not a boolean; true or false was expected."
+    if field.type in ("float", "double"):
+        if not _REAL.fullmatch(value):
+            return f"{shown} is not a {field.type}; a number such as 1.5 was expected."
+        if not math.isfinite(float(value)) or (field.type == "float" and abs(float(value)) >= 3.4028235677973366e38):
+            return f"{shown} is out of range for a {field.type}."
+    if bits := _INT_BITS.get(field.type):
+        expected = "whole epoch seconds" if _is_time(field) else f"a whole number of {bits} bits"
+        if not _INTEGER.fullmatch(value) or not -(1 << (bits - 1)) <= int(value) < 1 << (bits - 1):
+            return f"{shown} is not a {field.type}; {expected} was expected."
+        if _is_time(field) and not 0 <= int(value) < LATEST_TIME:
+            hint = " It looks like milliseconds." if int(value) > 0 else ""
+            return f"{shown} is not a time in epoch seconds.{hint}"
+    return None

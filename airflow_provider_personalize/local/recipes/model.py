@@ -1,0 +1,216 @@
+"""What every recipe shares: how it is trained, what a trained model is, how it answers a block of rows."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import orjson
+import polars as pl
+from numpy.typing import NDArray
+
+from airflow_provider_personalize.local.datasets.dataset import Datasets, encode
+from airflow_provider_personalize.local.scoring.selection import Selection
+from airflow_provider_personalize.local.scoring.topk import TopK
+
+SCORE_UNITS = 10_000_000  # the service writes scores with seven decimals
+_LARGEST_BLOCK = 4096
+_HELD_RESULTS = 1 << 22
+_HELD_LABELS = 1 << 18
+
+Row = Mapping[str, Any] | None
+
+
+class TrainingError(ValueError):
+    """A training that cannot be done; the text is the solution version's failure reason."""
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """What a solution says about training.
+
+    hyperparameters: only those that the solution names; a recipe's defaults are its own.
+    event_type: train on events of this type alone.
+    event_value_threshold: train on events of at least this value.
+    threads: of LightFM; with more than one the same seed no longer gives the same model.
+    progress: called with (epochs done, epochs in all).
+    """
+
+    hyperparameters: Mapping[str, str] = field(default_factory=dict)
+    event_type: str | None = None
+    event_value_threshold: float | None = None
+    seed: int = 0
+    threads: int = 1
+    progress: Callable[[int, int], None] | None = None
+
+    def manifest(self) -> dict[str, Any]:
+        """What a model says of how it was trained."""
+        return {
+            "seed": self.seed,
+            "hyperparameters": dict(self.hyperparameters),
+            "event_type": self.event_type,
+            "event_value_threshold": self.event_value_threshold,
+        }
+
+    def whole(self, name: str, default: int, least: int, most: int) -> int:
+        """A hyperparameter that is a whole number within a range."""
+        text = self.hyperparameters.get(name)
+        if text is None:
+            return default
+        try:
+            value = int(text)
+        except ValueError:
+            raise TrainingError(f"Hyperparameter {name} is {text!r}; a whole number was expected.") from None
+        if not least <= value <= most:
+            raise TrainingError(f"Hyperparameter {name} is {value}; it must lie in [{least}, {most}].")
+        return value
+
+    def flag(self, name: str, default: bool) -> bool:
+        """A hyperparameter that is true or false."""
+        text = self.hyperparameters.get(name, str(default)).lower()
+        if text not in ("true", "false"):
+            raise TrainingError(f"Hyperparameter {name} is {text!r}; true or false was expected.")
+        return text == "true"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The outputs of a block of n rows.
+
+    ids: (n, k) int32 positions in ``model.labels``, best first, -1 where a row has fewer.
+    scores: (n, k) int64 in units of 1e-7 (0 where ids is -1); None where the recipe has no scores.
+    errors: row -> why it has no output.
+    """
+
+    ids: NDArray[np.int32]
+    scores: NDArray[np.int64] | None
+    errors: dict[int, str]
+
+
+class Labels(Sequence[bytes]):
+    """Ids as JSON strings (``b'"i-4"'``), quoted when asked for: a large catalogue is never held as Python objects."""
+
+    def __init__(self, ids: pl.Series) -> None:
+        self._ids = ids
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __getitem__(self, position: Any) -> Any:
+        if isinstance(position, slice):
+            return [orjson.dumps(value) for value in self._ids[position]]
+        return orjson.dumps(self._ids[int(position)])
+
+    def rows(self, positions: NDArray[np.int32]) -> list[list[bytes]]:
+        """The labels of each row of an (n, k) array, without its -1."""
+        if len(self._ids) <= _HELD_LABELS:
+            labels = self._all[positions]
+        else:
+            distinct, where = np.unique(positions, return_inverse=True)
+            labels = _quoted(self._ids.gather(distinct.clip(0)))[where.reshape(positions.shape)]
+        lengths = (positions >= 0).sum(axis=1)
+        return [row[:length] for row, length in zip(labels.tolist(), lengths.tolist(), strict=True)]
+
+    @cached_property
+    def _all(self) -> NDArray[np.object_]:
+        return _quoted(self._ids)
+
+
+def _quoted(ids: pl.Series) -> NDArray[np.object_]:
+    quoted = np.empty(len(ids), np.object_)
+    quoted[:] = [orjson.dumps(value) for value in ids]
+    return quoted
+
+
+@dataclass(frozen=True)
+class Model(ABC):
+    """A trained solution version: arrays, id tables, and a manifest of plain values.
+
+    ids: table name (``items``, ``users``) -> distinct ids in byte order; row i of that entity's arrays is its id i.
+    """
+
+    recipe: str
+    manifest: Mapping[str, Any]
+    arrays: Mapping[str, NDArray[np.float32]]
+    ids: Mapping[str, pl.Series]
+
+    answers_with: ClassVar[str]
+    """The table whose ids answers hold."""
+
+    @property
+    def answer_ids(self) -> pl.Series:
+        return self.ids[self.answers_with]
+
+    @cached_property
+    def labels(self) -> Labels:
+        """The ids that answers point into."""
+        return Labels(self.answer_ids)
+
+    def block_rows(self, num_results: int) -> int:
+        """How many rows to answer at once, so that an answer's arrays stay small."""
+        return max(1, min(_LARGEST_BLOCK, _HELD_RESULTS // max(1, min(num_results, len(self.labels)))))
+
+    @abstractmethod
+    def answer(self, block: Sequence[Row], num_results: int, selection: Selection | None = None) -> Answer:
+        """Answer input rows; what a row gets does not depend on the others.
+
+        Args:
+            block: parsed rows in the recipe's format; None for a row that could not be parsed, which gets no ids.
+            num_results: the most ids a row gets.
+            selection: what the job's filter leaves, for these rows; ids still score against the whole catalogue.
+        """
+
+    def find(self, table: str, block: Sequence[Row], key: str) -> NDArray[np.int64]:
+        """(n,) positions of each row's id in a table; -1 for an unknown one or no row."""
+        values = pl.Series([None if row is None else _valid(row[key]) for row in block], dtype=pl.String)
+        return encode(values, self.ids[table]).to_numpy()
+
+
+def _valid(value: str) -> str | None:
+    """A string that is Unicode; half a surrogate pair in a JSON escape is not, and no id holds one."""
+    return value if value.isascii() or not any("\ud800" <= c <= "\udfff" for c in value) else None
+
+
+def present(block: Sequence[Row]) -> NDArray[np.bool_]:
+    """(n,) which rows there are."""
+    return np.fromiter((row is not None for row in block), np.bool_, len(block))
+
+
+def score_units(best: TopK) -> NDArray[np.int64]:
+    """(n, k) softmax probabilities in units of 1e-7."""
+    assert best.log_normalizer is not None
+    units: NDArray[np.int64] = np.rint(np.exp(best.logits - best.log_normalizer[:, None]) * SCORE_UNITS).astype(
+        np.int64
+    )
+    return units
+
+
+class Recipe(Protocol):
+    """A way to train a model from datasets."""
+
+    @property
+    def name(self) -> str:
+        """As in the recipe's ARN."""
+
+    @property
+    def model(self) -> type[Model]:
+        """What ``fit`` makes, for whoever opens a saved one."""
+
+    def fit(self, datasets: Datasets, config: TrainingConfig) -> Model:
+        """Train.
+
+        Raises:
+            TrainingError: the data or the configuration does not allow it; the text is the failure reason.
+        """
+
+
+def epochs_progress(config: TrainingConfig, total: int) -> Iterator[None]:
+    """Advance once an epoch, over all fits of one training."""
+    for done in range(total + 1):
+        if config.progress is not None:
+            config.progress(done, total)
+        yield

@@ -1,0 +1,1 @@
+"""Exact top-k and softmax over factors. Knows arrays and nothing else."""

@@ -1,0 +1,391 @@
+"""Exact top-k and softmax normaliser of ``queries @ items.T + bias``, in bounded memory.
+
+Personalize's scores are a softmax over the whole catalogue, so every product is needed, while only k a row are
+returned. The products are made tile by tile (rows x items), small enough to stay in cache, and each tile is used up
+before the next: added into the sum of exponentials, and searched for scores above the row's threshold, which is the
+least of the best found so far. So nearly every score costs one comparison, and memory does not know how many rows or
+items there are.
+
+The result is the same bits whatever rows stand beside a row, however BLAS orders its sums, and on any machine with
+the same exponential function. BLAS makes no such promise (its AVX2 kernels treat the rows of one product differently),
+so nothing that is returned comes from it directly:
+
+* Scores are computed again, term by term in a fixed order, for a few items more than k. A row in which an item beyond
+  those may, within the rounding error, belong among the best k is ranked as a whole in that way (ties, copies).
+* The log-normaliser is rounded to a grid of 1e-9. Where the rounding error may reach the next step of the grid, it is
+  computed again in the fixed order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from airflow_provider_personalize.local.scoring.selection import EVERYTHING, Csr, Selection
+
+ROW_TILE, ITEM_TILE = 128, 2048
+MARGIN = 8
+_LARGEST_SELECTED_K = 1000  # beyond, sorting a whole row is as good
+_PAIR_BLOCK = 1 << 18  # numbers held at once in the exact pass
+_GRID = 2.0**-30
+_UNIT = 2.0**-53
+
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+Int32 = NDArray[np.int32]
+Int64 = NDArray[np.int64]
+Bool = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class TopK:
+    """The k best items of n rows.
+
+    indices: (n, k) int32 item positions, best first, -1 where a row has fewer.
+    logits: (n, k) float64 scores ``query . item + bias``, -inf where indices is -1. Order: score, then item position.
+    log_normalizer: (n,) float64 log of the sum of exponentials over all items, selectable or not; None unless asked.
+    """
+
+    indices: Int32
+    logits: Float64
+    log_normalizer: Float64 | None = None
+
+
+def top_k(
+    queries: Float32,
+    items: Float32,
+    k: int,
+    *,
+    bias: Float32 | None = None,
+    selection_bias: Float32 | None = None,
+    excluded: Csr | None = None,
+    candidates: Csr | None = None,
+    normalize: bool = False,
+) -> TopK:
+    """Score ``items`` for each query and return the best k.
+
+    Args:
+        queries: (n, d) float32. Divide queries and bias by a softmax temperature beforehand.
+        items: (m, d) float32.
+        bias: (m,) float32 added to the scores, inside the softmax.
+        selection_bias: (m,) float32 added for selection and order only; -inf where an item may not be returned.
+        excluded: items that a row may not be given, n rows.
+        candidates: the only items that a row may be given, n rows.
+        normalize: compute ``log_normalizer``, which no selection changes.
+
+    Raises:
+        ValueError: shapes do not fit, k is negative, or a factor or bias is NaN or infinite.
+    """
+    problem = _Problem(queries, items, bias, selection_bias, excluded)
+    if k < 0 or any(csr is not None and len(csr) != len(queries) for csr in (excluded, candidates)):
+        raise ValueError("k must not be negative, and excluded and candidates must have a row for each query")
+    k_found = min(k, len(items))
+    n = len(queries)
+    result = TopK(np.full((n, k), -1, np.int32), np.full((n, k), -np.inf), np.full(n, -np.inf) if normalize else None)
+    if not n or not len(items):
+        return result
+    scan = candidates is None and 0 < k_found <= _LARGEST_SELECTED_K and k_found + MARGIN < len(items)
+    for start in range(0, n, ROW_TILE):
+        rows = np.arange(start, min(start + ROW_TILE, n))
+        thin = np.ones(len(rows), np.bool_)
+        if scan or normalize:
+            thin = _scan_tile(problem, rows, k_found if scan else 0, result)
+        if candidates is not None:
+            pairs = candidates.take(rows)
+            _rank_pairs(problem, rows, pairs.rows(), pairs.indices.astype(np.int64), k_found, result)
+        elif k_found:
+            for row in rows[thin]:
+                _rank_row(problem, int(row), k_found, result)
+    return result
+
+
+def select(
+    queries: Float32,
+    items: Float32,
+    k: int,
+    *,
+    bias: Float32 | None = None,
+    selection: Selection = EVERYTHING,
+    normalize: bool = False,
+) -> TopK:
+    """``top_k`` among what a selection leaves."""
+    best = top_k(
+        queries,
+        items,
+        k,
+        bias=bias,
+        selection_bias=selection.bias,
+        excluded=selection.excluded,
+        candidates=selection.candidates,
+        normalize=normalize,
+    )
+    if selection.also is None:
+        return best
+    return _merge(best, select(queries, items, k, bias=bias, selection=selection.also))
+
+
+def _merge(first: TopK, second: TopK) -> TopK:
+    """The best k of both; an item that is in both counts once."""
+    n, k = first.indices.shape
+    indices = np.hstack((first.indices, second.indices))
+    logits = np.hstack((first.logits, second.logits))
+    order = np.lexsort((indices, -logits), axis=1) if n else np.empty((0, 2 * k), np.int64)
+    indices, logits = np.take_along_axis(indices, order, 1), np.take_along_axis(logits, order, 1)
+    # The same item has the same score in both, so its copies stand side by side.
+    again = np.zeros(indices.shape, np.bool_)
+    again[:, 1:] = (indices[:, 1:] == indices[:, :-1]) & (indices[:, 1:] >= 0)
+    order = np.argsort(again, axis=1, kind="stable")[:, :k]
+    kept = ~np.take_along_axis(again, order, 1)
+    return TopK(
+        np.where(kept, np.take_along_axis(indices, order, 1), -1).astype(np.int32),
+        np.where(kept, np.take_along_axis(logits, order, 1), -np.inf),
+        first.log_normalizer,
+    )
+
+
+class _Problem:
+    """The checked arrays, and for each row how far a product of BLAS may be from the exact pass."""
+
+    def __init__(
+        self,
+        queries: Float32,
+        items: Float32,
+        bias: Float32 | None,
+        selection_bias: Float32 | None,
+        excluded: Csr | None,
+    ) -> None:
+        if queries.ndim != 2 or items.ndim != 2 or queries.shape[1] != items.shape[1]:
+            raise ValueError(f"queries {queries.shape} and items {items.shape} must be (n, d) and (m, d)")
+        for name, array in (("bias", bias), ("selection_bias", selection_bias)):
+            if array is not None and array.shape != (len(items),):
+                raise ValueError(f"{name} {array.shape} must be one value for each of {len(items)} items")
+        self.queries = queries.astype(np.float64)
+        self.items = items
+        self.bias = np.zeros(len(items)) if bias is None else bias.astype(np.float64)
+        self.selection_bias = None if selection_bias is None else selection_bias.astype(np.float64)
+        self.excluded = excluded
+        norms = _norms(queries)
+        largest_item = float(_norms(items).max(initial=0.0))
+        largest_bias = float(np.abs(self.bias).max(initial=0.0))
+        if not np.isfinite(float(norms.max(initial=0.0)) + largest_item + largest_bias):
+            raise ValueError("factors and biases must be finite; this model holds NaN or infinite ones")
+        largest_shift = 0.0
+        if self.selection_bias is not None:
+            if not (self.selection_bias < np.inf).all():
+                raise ValueError("selection_bias must be finite or -inf")
+            largest_shift = float(np.abs(self.selection_bias[self.selection_bias > -np.inf]).max(initial=0.0))
+        # d products, d sums and the two biases round once each, whatever their order; twice, for two ways to compute.
+        size = norms * largest_item + largest_bias + largest_shift
+        self.error: Float64 = 2.02 * (items.shape[1] + 4) * _UNIT * size
+
+    def tile(self, rows: Int64, start: int) -> Float64:
+        """(len(rows), at most ITEM_TILE) scores of the items from ``start``."""
+        scores: Float64 = self.queries[rows] @ self.items[start : start + ITEM_TILE].astype(np.float64).T
+        scores += self.bias[start : start + ITEM_TILE]
+        return scores
+
+    def exact(self, rows: Int64, indices: Int64) -> Float64:
+        """(len(rows),) the score of each (row, item) pair, the same for a pair wherever it stands."""
+        scores = np.empty(len(rows))
+        step = max(1, _PAIR_BLOCK // max(self.items.shape[1], 1))
+        for start in range(0, len(rows), step):
+            pairs = slice(start, start + step)
+            scores[pairs] = (self.items[indices[pairs]] * self.queries[rows[pairs]]).sum(axis=1)
+        return scores + self.bias[indices]
+
+    def row(self, row: int) -> Float64:
+        """(m,) the exact scores of one query."""
+        items = np.arange(len(self.items), dtype=np.int64)
+        return self.exact(np.full(len(items), row, dtype=np.int64), items)
+
+    def allowed(self, rows: Int64, indices: Int64) -> Bool:
+        """(len(rows),) whether each (row, item) pair may be returned."""
+        allowed = np.ones(len(rows), np.bool_)
+        if self.selection_bias is not None:
+            allowed &= self.selection_bias[indices] > -np.inf
+        if self.excluded is not None and len(rows):
+            m = len(self.items)
+            distinct = np.unique(rows)
+            out = self.excluded.take(distinct)
+            allowed &= np.isin(rows * m + indices, distinct[out.rows()] * m + out.indices, invert=True)
+        return allowed
+
+
+def _norms(factors: Float32) -> Float64:
+    norms = np.empty(len(factors))
+    step = max(1, _PAIR_BLOCK // max(factors.shape[1], 1))
+    for start in range(0, len(factors), step):
+        block = factors[start : start + step].astype(np.float64)
+        norms[start : start + step] = np.sqrt(np.einsum("ij,ij->i", block, block))
+    return norms
+
+
+def _scan_tile(problem: _Problem, rows: Int64, k: int, result: TopK) -> Bool:
+    """Fill in the normalisers and, for k > 0, the best k of one tile of rows; True for rows left to ``_rank_row``."""
+    normalizers = _RunningLogSumExp(len(rows)) if result.log_normalizer is not None else None
+    best = _RunningBest(len(rows), k + MARGIN) if k else None
+    out_rows, out_items = _entries(problem.excluded, rows)
+    for start in range(0, len(problem.items), ITEM_TILE):
+        scores = problem.tile(rows, start)
+        if normalizers is not None:
+            normalizers.add(scores)
+        if best is not None:
+            if problem.selection_bias is not None:
+                scores += problem.selection_bias[start : start + ITEM_TILE]
+            here = (out_items >= start) & (out_items < start + ITEM_TILE)
+            scores[out_rows[here], out_items[here] - start] = -np.inf
+            best.add(scores, start)
+    if normalizers is not None and result.log_normalizer is not None:
+        result.log_normalizer[rows] = _on_grid(problem, rows, normalizers.value())
+    if best is None:
+        return np.ones(len(rows), np.bool_)
+    best.shrink()
+    thin = best.thin(k, problem.error[rows])
+    local, indices = best.pairs()
+    kept = ~thin[local]
+    _rank(problem, rows[local[kept]], indices[kept], k, result)
+    return thin
+
+
+def _entries(csr: Csr | None, rows: Int64) -> tuple[Int64, Int64]:
+    if csr is None:
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    taken = csr.take(rows)
+    return taken.rows(), taken.indices.astype(np.int64)
+
+
+class _RunningLogSumExp:
+    """log(sum(exp(scores))) a row, tile by tile; shifted by the largest score so far, so that nothing overflows."""
+
+    def __init__(self, rows: int) -> None:
+        self._largest = np.full(rows, -np.inf)
+        self._sum = np.zeros(rows)
+        self._buffer = np.empty((rows, ITEM_TILE))
+
+    def add(self, scores: Float64) -> None:
+        largest = np.maximum(self._largest, scores.max(axis=1))
+        exponentials = np.subtract(scores, largest[:, None], out=self._buffer[:, : scores.shape[1]])
+        np.exp(exponentials, out=exponentials)
+        self._sum = self._sum * np.exp(self._largest - largest) + exponentials.sum(axis=1)
+        self._largest = largest
+
+    def value(self) -> Float64:
+        return self._largest + np.log(self._sum)
+
+
+def _on_grid(problem: _Problem, rows: Int64, normalizers: Float64) -> Float64:
+    """Round log-normalisers so that the order of sums does not show."""
+    steps = normalizers / _GRID
+    # The error of a log-normaliser is at most that of the largest score, and a few roundings of its own.
+    error = (problem.error[rows] + 64 * _UNIT * (1 + np.abs(normalizers))) / _GRID
+    doubtful = ~(np.abs(steps - np.floor(steps) - 0.5) > error)
+    for position in np.flatnonzero(doubtful):
+        scores = problem.row(int(rows[position]))
+        largest = scores.max()
+        steps[position] = (largest + np.log(np.exp(scores - largest).sum())) / _GRID
+    return np.rint(steps) * _GRID
+
+
+class _RunningBest:
+    """The ``keep`` best scores a row, tile by tile."""
+
+    def __init__(self, rows: int, keep: int) -> None:
+        self._keep = keep
+        self._rows, self._items = np.empty(0, np.int64), np.empty(0, np.int64)
+        self._scores = np.empty(0)
+        self._threshold = np.full(rows, -np.inf)
+
+    def add(self, scores: Float64, start: int) -> None:
+        # An equal score may be dropped: then the margin is thin, and the row is ranked exactly.
+        bound = np.nextafter(self._threshold, np.inf)
+        plenty = 4 * self._keep * len(bound)
+        if start == 0:
+            bound = np.maximum(bound, _lower_bound(scores, self._keep))
+        flat = np.flatnonzero(scores >= bound[:, None])
+        if start and len(flat) > plenty:  # items in ascending order of score
+            bound = np.maximum(bound, _lower_bound(scores, self._keep))
+            flat = np.flatnonzero(scores >= bound[:, None])
+        rows, columns = np.divmod(flat, scores.shape[1])
+        self._rows = np.concatenate((self._rows, rows))
+        self._items = np.concatenate((self._items, columns + start))
+        self._scores = np.concatenate((self._scores, scores.ravel()[flat]))
+        if len(self._rows) > plenty // 2:
+            self.shrink()
+
+    def shrink(self) -> None:
+        """Drop what is not among a row's best; sorts the entries by row, then score."""
+        order = np.argsort(-self._scores)
+        order = order[np.argsort(self._rows[order].astype(np.uint16), kind="stable")]  # a radix sort
+        rows = self._rows[order]
+        counts = np.bincount(rows, minlength=len(self._threshold))
+        first = np.cumsum(counts) - counts
+        kept = np.arange(len(rows)) - first[rows] < self._keep
+        order = order[kept]
+        self._rows, self._items, self._scores = rows[kept], self._items[order], self._scores[order]
+        full = np.flatnonzero(counts >= self._keep)
+        self._threshold[full] = self._at(full, self._keep - 1)
+
+    def _at(self, rows: Int64, rank: int) -> Float64:
+        return self._scores[np.searchsorted(self._rows, rows) + rank]
+
+    def thin(self, k: int, error: Float64) -> Bool:
+        """Rows where an item that was dropped may, computed exactly, be among the best k."""
+        thin = np.zeros(len(self._threshold), np.bool_)
+        full = np.flatnonzero(self._threshold > -np.inf)  # the others dropped nothing
+        thin[full] = self._at(full, k - 1) - self._threshold[full] <= 2 * error[full]
+        return thin
+
+    def pairs(self) -> tuple[Int64, Int64]:
+        """Rows and items, sorted by both."""
+        order = np.argsort((self._rows << 32) + self._items)
+        return self._rows[order], self._items[order]
+
+
+def _lower_bound(scores: Float64, keep: int) -> Float64:
+    """A bound that at least ``keep`` scores of each row reach: the keep-th largest of the maxima of groups."""
+    rows, width = scores.shape
+    size = width // (2 * keep)
+    if size < 2:
+        if width <= keep:
+            return np.full(rows, -np.inf)
+        return np.partition(scores, width - keep, axis=1)[:, width - keep]
+    groups = width // size
+    maxima = scores[:, : groups * size].reshape(rows, groups, size).max(axis=2)
+    bound: Float64 = np.partition(maxima, groups - keep, axis=1)[:, groups - keep]
+    return bound
+
+
+def _rank_pairs(problem: _Problem, owners: Int64, rows: Int64, indices: Int64, k: int, result: TopK) -> None:
+    """Rank given (local row, item) pairs, repetitions and forbidden ones among them."""
+    if len(indices) and not 0 <= indices.min() <= indices.max() < len(problem.items):
+        raise ValueError("a candidate is not the position of an item")
+    m = len(problem.items)
+    keys = np.unique(owners[rows] * m + indices)
+    rows, indices = np.divmod(keys, m)
+    allowed = problem.allowed(rows, indices)
+    _rank(problem, rows[allowed], indices[allowed], k, result)
+
+
+def _rank_row(problem: _Problem, row: int, k: int, result: TopK) -> None:
+    """Rank every item of one row."""
+    indices = np.arange(len(problem.items), dtype=np.int64)
+    rows = np.full(len(indices), row, dtype=np.int64)
+    allowed = problem.allowed(rows, indices)
+    _rank(problem, rows[allowed], indices[allowed], k, result)
+
+
+def _rank(problem: _Problem, rows: Int64, indices: Int64, k: int, result: TopK) -> None:
+    """Write the best k of each row: pairs are distinct, allowed, and sorted by row, then item."""
+    if not len(rows):
+        return
+    scores = problem.exact(rows, indices)
+    keys = scores if problem.selection_bias is None else scores + problem.selection_bias[indices]
+    order = np.lexsort((-keys, rows))  # stable, so equal scores stay in the order of items
+    indices, scores = indices[order], scores[order]
+    starts = np.flatnonzero(np.concatenate(([True], rows[1:] != rows[:-1])))
+    ranks = np.arange(len(rows)) - np.repeat(starts, np.diff(np.append(starts, len(rows))))
+    kept = ranks < k
+    result.indices[rows[kept], ranks[kept]] = indices[kept]
+    result.logits[rows[kept], ranks[kept]] = scores[kept]

@@ -1,0 +1,60 @@
+"""Metadata as features."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from airflow_provider_personalize.local.recipes.features import tags, with_identity
+from tests.unit.recipes.planted import schema, text
+
+IDS = pl.Series("id", ["a", "b", "c", "d"])
+SCHEMA = schema(
+    "Items",
+    text("ITEM_ID"),
+    text("GENRES", categorical=True),
+    text("TITLE"),
+    text("PLOT", textual=True),
+    {"name": "PRICE", "type": "float"},
+    {"name": "CREATION_TIMESTAMP", "type": "long"},
+)
+
+
+def tagged(**columns):
+    full = {"TITLE": None, "PLOT": None, "PRICE": None, "GENRES": None, "CREATION_TIMESTAMP": None} | columns
+    table = pl.DataFrame(
+        {"ITEM_ID": ["b", "a", "c", "zz"], **{name: pl.Series(v or [None] * 4) for name, v in full.items()}}
+    )
+    return tags(
+        table.with_columns(pl.col("PRICE").cast(pl.Float64), pl.col("GENRES").cast(pl.String)), SCHEMA, "ITEM_ID", IDS
+    ).toarray()
+
+
+def test_each_value_of_a_categorical_column_is_a_tag():
+    found = tagged(GENRES=["x|y", "x", "y|only-c", "x"])
+    assert found.tolist() == [[1, 0], [1, 1], [0, 1], [0, 0]]  # a value that one item alone has is none
+
+
+def test_numbers_are_tags_by_tenths():
+    found = tagged(PRICE=[1.0, 1.0, 9.0, 9.0])
+    assert found.sum(axis=1).tolist() == [1, 1, 0, 0]
+    assert found[0].tolist() == found[1].tolist()
+
+
+def test_other_text_times_and_nulls_are_none():
+    found = tagged(TITLE=["t"] * 4, PLOT=["p"] * 4, CREATION_TIMESTAMP=[5] * 4)
+    assert found.shape == (4, 0)
+    assert tags(None, None, "ITEM_ID", IDS).shape == (4, 0)
+
+
+def test_rows_sum_to_one_and_the_untrained_have_no_column_of_their_own():
+    features = with_identity(
+        tags(
+            pl.DataFrame({"ITEM_ID": ["a", "b"], "GENRES": ["x", "x"]}),
+            schema("Items", text("ITEM_ID"), text("GENRES", categorical=True)),
+            "ITEM_ID",
+            IDS,
+        ),
+        np.array([True, False, True, False]),
+    ).toarray()
+    assert features.tolist() == [[0.5, 0, 0, 0, 0.5], [0, 0, 0, 0, 1], [0, 0, 1, 0, 0], [0, 0, 0, 0, 0]]
