@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from airflow_provider_personalize.batch.filter_expression import parse_filter
+from airflow_provider_personalize.batch.filter_expression import FilterSyntaxError, parse_filter
 from airflow_provider_personalize.batch.reader import read_blocks
 from airflow_provider_personalize.batch.rows import ITEM_ROWS, USER_ROWS, RowFormat
 from airflow_provider_personalize.batch.style import Style
 from airflow_provider_personalize.batch.writer import write_recommendations, write_segments
-from airflow_provider_personalize.local.filters import Filter, compile_filter
+from airflow_provider_personalize.local.filters import Filter, UnsupportedFilterError, compile_filter
 from airflow_provider_personalize.local.layout import model_directory
-from airflow_provider_personalize.local.models import open_model
+from airflow_provider_personalize.local.models import ModelError, open_model
 from airflow_provider_personalize.local.recipes.model import Model
 from airflow_provider_personalize.local.storage import (
     Location,
@@ -41,7 +41,10 @@ def run(running: Running) -> Mapping[str, Any]:
     destination = check_location(job["jobOutput"]["s3DataDestination"]["path"])
     reading, writing = storage_for(source, running.scratch), storage_for(destination, running.scratch)
     inputs = _inputs(reading, source, destination)
-    model = open_model(model_directory(running.backend.root, job["solutionVersionArn"]))
+    try:
+        model = open_model(model_directory(running.backend.root, job["solutionVersionArn"]))
+    except ModelError as error:
+        raise JobFailed(str(error)) from None
     filter_ = _filter(running, model)
     staged: list[tuple[Path, Location]] = []
     rows = 0
@@ -86,8 +89,11 @@ def _filter(running: Running, model: Model) -> Filter | None:
         return None
     document = running.require(arn).document
     datasets = datasets_of(running.backend, document["datasetGroupArn"])
-    expression = parse_filter(document["filterExpression"])
-    return compile_filter(expression, datasets, model, running.backend.settings.filter_recent_events)
+    try:
+        expression = parse_filter(document["filterExpression"])
+        return compile_filter(expression, datasets, model, running.backend.settings.filter_recent_events)
+    except (FilterSyntaxError, UnsupportedFilterError) as error:  # a schema that changed, or a filter for another id
+        raise JobFailed(f"Filter {arn} does not fit this job: {error}") from None
 
 
 def _answered(
