@@ -11,7 +11,8 @@ _INTEGRATION = "Amazon Personalize"
 def get_provider_info() -> dict[str, Any]:
     """The provider info, as ``airflow/provider_info.schema.json`` describes it.
 
-    There is no connection type: connections are of the amazon provider's type ``aws``.
+    Connections of the amazon provider's type ``aws`` serve. The type ``personalize`` is the same under a name
+    of its own, for one that is only for Personalize: its Test button in the UI asks Personalize instead of STS.
     """
     return {
         "package-name": "airflow-provider-personalize",
@@ -25,6 +26,21 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "hooks": _modules("hooks.personalize"),
+        "connection-types": [
+            {
+                "connection-type": "personalize",
+                "hook-class-name": f"{_PACKAGE}.hooks.personalize.PersonalizeHook",
+                "hook-name": _INTEGRATION,
+                "ui-field-behaviour": {
+                    "hidden-fields": ["host", "schema", "port"],
+                    "relabeling": {"login": "AWS Access Key ID", "password": "AWS Secret Access Key"},
+                    "placeholders": {
+                        "extra": '{"region_name": "us-east-1", "service_config": {"personalize": '
+                        '{"role_arn": "arn:aws:iam::123456789012:role/PersonalizeS3Access"}}}'
+                    },
+                },
+            }
+        ],
         "operators": _modules("operators.batch_jobs", "operators.dataset_group", "operators.training"),
         "sensors": _modules("sensors.personalize"),
         "triggers": _modules("triggers.personalize"),

@@ -80,6 +80,9 @@ class PersonalizeHook(AwsBaseHook):
         whatever account the machine belongs to. ``aws_conn_id=None`` asks for the ambient credentials.
     """
 
+    conn_type = SERVICE
+    hook_name = "Amazon Personalize"
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs["client_type"] = SERVICE
         super().__init__(*args, **kwargs)
@@ -93,12 +96,15 @@ class PersonalizeHook(AwsBaseHook):
             "instead: define the connection, or pass aws_conn_id=None to use boto3's own credentials."
         )
         try:
-            return super().get_connection(conn_id)
+            connection = super().get_connection(conn_id)
         except AirflowNotFoundException as error:
             raise PersonalizeConnectionError(advice.format("does not exist")) from error
         except ImportError as error:
             # The base class logs this one and goes on without a connection.
             raise PersonalizeConnectionError(advice.format("cannot be read in this process")) from error
+        if connection.conn_type == cls.conn_type:
+            connection.conn_type = "aws"  # the amazon provider reads both alike, and warns of any other name
+        return connection
 
     @property
     def service_config(self) -> dict[str, Any]:

@@ -293,3 +293,15 @@ def test_a_service_config_that_is_no_object_is_an_error(monkeypatch: pytest.Monk
     )
     with pytest.raises(PersonalizeConnectionError, match="must be an object"):
         _ = PersonalizeHook(aws_conn_id="this").conn
+
+
+@pytest.mark.parametrize("conn_type", ["aws", "personalize"])
+def test_both_connection_types_serve_alike_and_without_a_warning(
+    transports: Service, monkeypatch: pytest.MonkeyPatch, conn_type: str, recwarn: pytest.WarningsRecorder
+) -> None:
+    extra = {"region_name": "eu-west-1", "service_config": {"personalize": {"endpoint_url": "local:///tmp/here"}}}
+    monkeypatch.setenv("AIRFLOW_CONN_THIS", json.dumps({"conn_type": conn_type, "extra": extra}))
+    succeeded, said = PersonalizeHook(aws_conn_id="this").test_connection()
+    assert succeeded, said
+    assert "local:///tmp/here in eu-west-1" in said
+    assert not [warning for warning in recwarn if "connection type" in str(warning.message)]

@@ -57,9 +57,14 @@ def test_every_link_of_an_operator_is_registered() -> None:
     assert links == set(INFO["extra-links"])
 
 
-def test_there_is_no_connection_type_of_our_own() -> None:
-    assert "connection-types" not in INFO
-    assert "hook-class-names" not in INFO
+def test_the_amazon_providers_connection_type_is_left_to_it() -> None:
+    from airflow.providers_manager import ProvidersManager
+
+    hooks = ProvidersManager().hooks
+    assert hooks["aws"].package_name == "apache-airflow-providers-amazon"
+    ours = hooks["personalize"]
+    assert (ours.package_name, ours.hook_name) == ("airflow-provider-personalize", "Amazon Personalize")
+    assert ours.connection_testable
 
 
 def test_the_settings_can_be_read() -> None:
