@@ -1,0 +1,29 @@
+# The Makefile only calls: what the targets do is in scripts/ and in the package.
+# make demo DATA=folder    the demo on your own data (see README)
+# make ... PYTHON=python3.12    the interpreter of a new .venv
+
+PYTHON_IN_VENV := .venv/bin/python
+
+.PHONY: demo test lint ui clean
+
+demo:
+	@scripts/setup.sh local
+	@$(PYTHON_IN_VENV) scripts/demo.py $(if $(DATA),--data "$(DATA)")
+
+test:
+	@scripts/setup.sh test
+	@$(PYTHON_IN_VENV) -m pytest $(ARGS)
+
+lint:
+	@scripts/setup.sh local,lint
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+
+ui:
+	@scripts/setup.sh local
+	@$(PYTHON_IN_VENV) scripts/ui.py $(if $(DATA),--data "$(DATA)") $(ARGS)
+
+clean:
+	rm -rf build dist .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info

@@ -1,0 +1,274 @@
+"""The DAGs as they are run: whole, by schedule, by asset, over REST, and task by task.
+
+What a task came to is read from the database, or heard by a listener: the exit code of ``airflow tasks test`` is 0 for
+a failed task.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_personalize.hooks.resources import BATCH_INFERENCE_JOB, SOLUTION_VERSION
+from tests.dags.conftest import USERS, Suite, camp, seen
+
+BATCH_DAGS = {"personalize_batch_inference": "recommend", "personalize_batch_segment": "find_segments"}
+
+
+@pytest.fixture(scope="module")
+def recommended(suite: Suite, trained: Any) -> Any:
+    return suite.test("personalize_batch_inference")
+
+
+@pytest.fixture(scope="module")
+def segmented(suite: Suite, trained: Any) -> Any:
+    return suite.test("personalize_batch_segment")
+
+
+def create_due_runs() -> list[Any]:
+    """What the scheduler does in each of its rounds; the runs it made."""
+    from airflow.jobs.job import Job
+    from airflow.jobs.scheduler_job_runner import SchedulerJobRunner
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+    from airflow.utils.sqlalchemy import prohibit_commit
+    from sqlalchemy import select
+
+    with create_session() as session:
+        known = set(session.scalars(select(DagRun.id)))
+        with prohibit_commit(session) as guard:
+            SchedulerJobRunner(Job())._create_dagruns_for_dags(guard, session)
+    with create_session() as session:
+        made = session.scalars(select(DagRun).where(DagRun.id.not_in(known))).all()
+        for run in made:
+            _ = run.consumed_asset_events
+        session.expunge_all()
+        return list(made)
+
+
+@pytest.fixture
+def unpaused(suite: Suite, trained: Any) -> Iterator[Any]:
+    """Unpause DAGs for the length of a test."""
+    from airflow.models.dag import DagModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import update
+
+    def set_paused(paused: bool, *dag_ids: str) -> None:
+        with create_session() as session:
+            session.execute(update(DagModel).where(DagModel.dag_id.in_(dag_ids)).values(is_paused=paused))
+
+    yield lambda *dag_ids: set_paused(False, *dag_ids)
+    set_paused(True, *suite.dags)
+
+
+def count(model: Any) -> int:
+    from airflow.utils.session import create_session
+    from sqlalchemy import func, select
+
+    with create_session() as session:
+        return session.scalar(select(func.count()).select_from(model)) or 0
+
+
+@pytest.fixture
+def other_data(suite: Suite, tmp_path: Path) -> Path:
+    """The same data with fewer rows to answer."""
+    folder = tmp_path / "data"
+    shutil.copytree(suite.data, folder)
+    for name in ("users.json", "items.json"):
+        lines = (folder / name).read_text().splitlines(keepends=True)
+        (folder / name).write_text("".join(lines[:3]))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def client(trained: Any) -> Iterator[Any]:
+    """Airflow's API, logged in."""
+    from airflow.api_fastapi.app import create_app
+    from fastapi.testclient import TestClient
+
+    with TestClient(create_app(apps="core")) as client:
+        token = client.get("/auth/token").json()["access_token"]
+        client.headers["Authorization"] = f"Bearer {token}"
+        yield client
+
+
+class TestWholeRuns:
+    def test_training_imports_what_is_there_and_skips_what_is_not(self, suite: Suite, trained: Any) -> None:
+        states = suite.states(trained)
+        assert states.pop("import_users") == "skipped"
+        assert set(states.values()) == {"success"}
+        assert trained.state == "success"
+
+    def test_recommendations_answer_every_user_and_leave_out_what_they_have(
+        self, suite: Suite, recommended: Any
+    ) -> None:
+        assert set(suite.states(recommended).values()) == {"success"}
+        summary = suite.result(recommended, "summary")
+        assert (summary["rows"], summary["errors"]) == (USERS, 0)
+        rows = suite.rows(summary["output"])
+        for user in range(USERS):
+            own = {f"i{item}" for item in seen(user)}
+            assert own.isdisjoint(rows[f"u{user}"].ids)
+
+    def test_recommendations_keep_to_the_camp_of_the_user(self, suite: Suite, recommended: Any) -> None:
+        rows = suite.rows(suite.result(recommended, "check_output"))
+        first = [(camp(user), camp(int(rows[f"u{user}"].ids[0][1:]))) for user in range(USERS)]
+        assert sum(wanted == found for wanted, found in first) >= 0.95 * USERS
+
+    def test_segments_keep_to_the_camp_of_the_item(self, suite: Suite, segmented: Any) -> None:
+        assert set(suite.states(segmented).values()) == {"success"}
+        rows = suite.rows(suite.result(segmented, "check_output"))
+        for item in range(5):
+            best = rows[f"i{item}"].ids[:10]
+            assert sum(camp(int(user[1:])) == camp(item) for user in best) >= 9
+
+    def test_every_run_writes_into_a_folder_of_its_own(self, suite: Suite, recommended: Any) -> None:
+        folder = Path(suite.result(recommended, "check_output").removeprefix("file://")).parent
+        assert folder.parent == suite.output / "personalize_batch_inference"
+        assert set(folder.name) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
+        assert {path.name for path in folder.iterdir()} == {"users.json.out", "_CHECK"}
+
+    def test_nothing_is_left_queued(self, trained: Any, recommended: Any, segmented: Any) -> None:
+        from airflow.models.asset import AssetDagRunQueue
+
+        assert count(AssetDagRunQueue) == 0
+
+
+class TestStartedByTrainings:
+    """One run of each batch DAG after two trainings, which differ in their data folder."""
+
+    def test_the_last_training_counts(self, suite: Suite, unpaused: Any, other_data: Path) -> None:
+        from airflow.models.asset import AssetDagRunQueue
+
+        unpaused(*BATCH_DAGS)
+        form = json.dumps({"data_uri": f"file://{other_data}"})
+        assert suite.tasks_test("personalize_train", "publish_models", "--task-params", form) == "success"
+
+        runs = create_due_runs()
+
+        assert {run.dag_id for run in runs} == set(BATCH_DAGS)
+        assert count(AssetDagRunQueue) == 0
+        for run in runs:
+            assert run.run_type == "asset_triggered"
+            assert run.logical_date is None
+            assert not run.conf
+            assert len(run.consumed_asset_events) >= 2
+            for task in (BATCH_DAGS[run.dag_id], "check_output", "summary"):
+                assert suite.tasks_test(run.dag_id, task, run.run_id) == "success"
+            assert set(suite.states(run).values()) == {"success"}
+            assert suite.result(run, "summary")["rows"] == 3
+
+
+class TestBySchedule:
+    def test_a_weekly_run_is_created_and_runs_with_the_form_as_it_is(self, suite: Suite, unpaused: Any) -> None:
+        from airflow.models.dag import DagModel
+        from airflow.utils.session import create_session
+        from sqlalchemy import update
+
+        unpaused("personalize_train")
+        sunday = datetime(2026, 3, 1, tzinfo=UTC)
+        with create_session() as session:
+            session.execute(
+                update(DagModel)
+                .where(DagModel.dag_id == "personalize_train")
+                .values(
+                    next_dagrun=sunday,
+                    next_dagrun_data_interval_start=sunday,
+                    next_dagrun_data_interval_end=sunday,
+                    next_dagrun_create_after=sunday,
+                )
+            )
+
+        [run] = create_due_runs()
+
+        assert (run.dag_id, run.run_type, run.logical_date) == ("personalize_train", "scheduled", sunday)
+        for task in ("dataset_group", "import_items"):
+            assert suite.tasks_test(run.dag_id, task, run.run_id) == "success"
+
+
+class TestOverRest:
+    """What the UI's trigger form does as well."""
+
+    def trigger(self, client: Any, **conf: Any) -> Any:
+        address = "/api/v2/dags/personalize_batch_inference/dagRuns"
+        return client.post(address, json={"logical_date": None, "conf": conf})
+
+    def test_a_run_without_a_date_takes_its_form(self, suite: Suite, client: Any) -> None:
+        answer = self.trigger(client, num_results=3, exclude_seen=False)
+        assert answer.status_code == 200, answer.text
+        run_id = answer.json()["dag_run_id"]
+        for task in ("recommend", "check_output", "summary"):
+            assert suite.tasks_test("personalize_batch_inference", task, run_id) == "success"
+        run = suite.run("personalize_batch_inference", run_id)
+        assert run.logical_date is None
+        rows = suite.rows(suite.result(run, "check_output"))
+        assert {len(row.ids) for row in rows.values()} == {3}
+        # Nothing is left out without the filter, so the best of most users is something they have.
+        assert any(f"i{item}" in rows[f"u{user}"].ids for user in range(USERS) for item in seen(user))
+
+    def test_a_form_that_is_wrong_is_refused(self, client: Any) -> None:
+        answer = self.trigger(client, num_results=0)
+        assert answer.status_code == 400
+        assert "num_results" in answer.text
+
+
+class TestTaskByTask:
+    @pytest.mark.parametrize(
+        ("dag_id", "task_id"),
+        [
+            ("personalize_batch_inference", "recommend"),
+            ("personalize_batch_inference", "check_output"),
+            ("personalize_batch_inference", "summary"),
+            ("personalize_batch_segment", "find_segments"),
+            ("personalize_batch_segment", "check_output"),
+            ("personalize_batch_segment", "summary"),
+            ("personalize_train", "dataset_group"),
+            ("personalize_train", "import_interactions"),
+            ("personalize_train", "train_segments"),
+        ],
+    )
+    def test_a_task_alone_finds_what_it_needs_in_the_service(
+        self, suite: Suite, recommended: Any, segmented: Any, dag_id: str, task_id: str
+    ) -> None:
+        assert suite.tasks_test(dag_id, task_id) == "success", suite.attempts.errors
+
+    def test_a_task_alone_without_data_is_skipped(self, suite: Suite, trained: Any) -> None:
+        assert suite.tasks_test("personalize_train", "import_users") == "skipped"
+
+    def test_a_task_of_a_run_picks_up_that_runs_job(self, suite: Suite, recommended: Any) -> None:
+        before = self.job_arns(suite)
+        assert suite.tasks_test("personalize_batch_inference", "recommend", recommended.run_id) == "success"
+        assert self.job_arns(suite) == before
+        assert suite.result(recommended, "recommend") in before
+
+    @staticmethod
+    def job_arns(suite: Suite) -> set[str]:
+        return {job["batchInferenceJobArn"] for job in suite.jobs(BATCH_INFERENCE_JOB)}
+
+    def test_a_training_of_a_run_is_not_done_twice(self, suite: Suite, trained: Any) -> None:
+        before = suite.jobs(SOLUTION_VERSION)
+        assert suite.tasks_test("personalize_train", "train_segments", trained.run_id) == "success"
+        assert len(suite.jobs(SOLUTION_VERSION)) == len(before)
+
+    def test_an_unknown_dataset_group_fails_and_says_what_to_do(self, suite: Suite, trained: Any) -> None:
+        form = json.dumps({"dataset_group": "nobody"})
+        ended = suite.tasks_test("personalize_batch_inference", "recommend", "--task-params", form)
+        assert ended == "failed"
+        assert "no solution 'nobody-user-personalization-v2'" in suite.attempts.errors["recommend"]
+        assert "Run personalize_train" in suite.attempts.errors["recommend"]
+
+    def test_the_real_command_continues_a_run(self, suite: Suite, segmented: Any) -> None:
+        command = [str(Path(sys.executable).parent / "airflow"), "tasks", "test"]
+        command += ["personalize_batch_segment", "summary", segmented.run_id]
+        subprocess.run(command, env=dict(os.environ), capture_output=True, check=True, timeout=100)
+        assert suite.states(segmented)["summary"] == "success"
+        assert suite.result(segmented, "summary")["rows"] == 5

@@ -1,0 +1,126 @@
+"""The same DAGs as docker-compose.yaml runs them: data on an S3, the backend a server, tasks that wait in the triggerer.
+
+Only the connection and the two folders differ from the in-process runs of ``tests/dags``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from airflow_provider_personalize.batch.output import read_output
+from tests.dags.conftest import USERS, write_data
+
+RUN = """
+import json, sys
+from airflow.dag_processing.dagbag import BundleDagBag
+from airflow.utils import db
+db.initdb()
+folder = sys.argv[1]
+bag = BundleDagBag(dag_folder=folder, bundle_path=folder, bundle_name="dags-folder")
+for dag_id in ("personalize_train", "personalize_batch_inference", "personalize_batch_segment"):
+    run = bag.dags[dag_id].test()
+    states = {ti.task_id: str(ti.state) for ti in run.get_task_instances()}
+    print("RAN", json.dumps({"dag": dag_id, "state": str(run.state), "tasks": states}))
+"""
+
+
+@pytest.fixture(scope="module")
+def s3_endpoint() -> Iterator[str]:
+    server = ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def keys(s3_endpoint: str) -> dict[str, str]:
+    return {
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL_S3": s3_endpoint,
+    }
+
+
+@pytest.fixture(scope="module")
+def bucket(s3_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A bucket with the data of ``tests/dags`` under ``data/``."""
+    folder = tmp_path_factory.mktemp("upload") / "data"
+    write_data(folder)
+    s3 = boto3.client(
+        "s3", endpoint_url=s3_endpoint, region_name="us-east-1", aws_access_key_id="key", aws_secret_access_key="secret"
+    )
+    s3.create_bucket(Bucket="served")
+    for path in folder.iterdir():
+        s3.upload_file(str(path), "served", f"data/{path.name}")
+    return "served"
+
+
+@pytest.fixture(scope="module")
+def personalize_endpoint(keys: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    root = tmp_path_factory.mktemp("served")
+    command = [str(Path(sys.executable).parent / "personalize-local"), "serve", "--root", str(root), "--port", "0"]
+    with subprocess.Popen(
+        [*command, "--workers", "2"], env=os.environ | keys, stdout=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stdout is not None
+        yield next(word for word in server.stdout.readline().split() if word.startswith("http"))
+        server.terminate()
+        assert server.wait(timeout=30) == 0
+
+
+def test_the_three_dags_run_on_s3_against_a_server_with_tasks_that_wait_in_the_triggerer(
+    s3_endpoint: str, bucket: str, personalize_endpoint: str, repository: Path, tmp_path: Path
+) -> None:
+    connection = {
+        "conn_type": "aws",
+        "login": "key",
+        "password": "secret",
+        "extra": {
+            "region_name": "us-east-1",
+            "service_config": {
+                "s3": {"endpoint_url": s3_endpoint},
+                "personalize": {
+                    "endpoint_url": personalize_endpoint,
+                    "waiter_delay": 1,
+                    "role_arn": "arn:aws:iam::000000000000:role/local",
+                },
+            },
+        },
+    }
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")} | {
+        "AIRFLOW_HOME": str(tmp_path),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__DAGS_FOLDER": str(repository / "dags"),
+        "AIRFLOW__CORE__DEFAULT_TASK_RETRIES": "0",
+        "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "1",
+        "AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE": "True",
+        "AIRFLOW_CONN_AWS_DEFAULT": json.dumps(connection),
+        "PERSONALIZE_DATASET_GROUP": "camps",
+        "PERSONALIZE_DATA_URI": f"s3://{bucket}/data",
+        "PERSONALIZE_OUTPUT_URI": f"s3://{bucket}/output/",
+    }
+    command = [sys.executable, "-c", RUN, str(repository / "dags")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=150)
+    runs = [json.loads(line.removeprefix("RAN ")) for line in done.stdout.splitlines() if line.startswith("RAN ")]
+
+    assert [run["state"] for run in runs] == ["success"] * 3, done.stdout[-4000:] + done.stderr[-4000:]
+    assert "running trigger in line" in done.stdout + done.stderr
+    s3 = boto3.client(
+        "s3", endpoint_url=s3_endpoint, region_name="us-east-1", aws_access_key_id="key", aws_secret_access_key="secret"
+    )
+    written = [found["Key"] for found in s3.list_objects_v2(Bucket=bucket, Prefix="output/")["Contents"]]
+    assert sorted(key.rpartition("/")[2] for key in written) == ["_CHECK", "_CHECK", "items.json.out", "users.json.out"]
+    answers = next(key for key in written if key.endswith("users.json.out"))
+    lines = s3.get_object(Bucket=bucket, Key=answers)["Body"].read().splitlines()
+    assert sum(row.error is None for row in read_output(lines)) == USERS
