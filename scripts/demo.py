@@ -22,7 +22,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.spinner import Spinner
 from rich.table import Table
-from sandbox import PROJECT, Sandbox
+from sandbox import PROJECT, Sandbox, UnusableDataError
 
 DAGS = ("personalize_train", "personalize_batch_inference", "personalize_batch_segment")
 USERS_SHOWN = 4
@@ -51,11 +51,11 @@ def main() -> int:
         catalogue = Catalogue(sandbox.data)
         show_recommendations(console, catalogue, rows(outputs["personalize_batch_inference"]))
         show_segment(console, catalogue, rows(outputs["personalize_batch_segment"]))
-    except DemoError as failure:
+    except (DemoError, UnusableDataError) as failure:
         console.print(f"\n[red b]The demo failed.[/red b] {escape(str(failure))}\nAirflow's log: {log}")
         return 1
-    except BaseException:
-        console.print(f"\n[red b]The demo stopped.[/red b] The last lines of {log} say why.")
+    except BaseException as error:
+        console.print(f"\n[red b]The demo stopped.[/red b] {escape(repr(error))}\nMore in {log}")
         raise
     seconds = time.monotonic() - started
     with (sandbox.logs / "timing.txt").open("a") as timings:

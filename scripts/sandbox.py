@@ -15,6 +15,10 @@ CONNECTION = "personalize_local"
 MOVIELENS_FILES = ("ratings.csv", "movies.csv")
 
 
+class UnusableDataError(ValueError):
+    """The folder that DATA names cannot be used."""
+
+
 @dataclass(frozen=True)
 class Sandbox:
     """Everything under ``folder``; ``group`` names the data set, its dataset group and its folders."""
@@ -79,7 +83,7 @@ class Sandbox:
             folder.mkdir(parents=True, exist_ok=True)
         # "Already has" means ever, here; the service's own figure is a user's latest 100 events of a type.
         (self.backend / "settings.toml").write_text("filter_recent_events = 100000\n")
-        if not (self.data / "users.json").exists():
+        if not (self.data / "items.json").exists():  # the file that is written last
             self._write_data()
 
     def _write_data(self) -> None:
@@ -90,4 +94,4 @@ class Sandbox:
         elif all((self.source / name).exists() for name in MOVIELENS_FILES):
             convert_movielens(self.source, self.data)
         else:
-            raise SystemExit(f"{self.source} has no {' and '.join(MOVIELENS_FILES)}: it is not a MovieLens data set.")
+            raise UnusableDataError(f"{self.source} is no MovieLens data set: it lacks {' or '.join(MOVIELENS_FILES)}.")

@@ -19,7 +19,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from rich.console import Console
-from sandbox import PROJECT, Sandbox
+from sandbox import PROJECT, Sandbox, UnusableDataError
 
 COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
 PATIENCE_SECONDS = 180
@@ -37,8 +37,12 @@ def main() -> int:
         if probe.connect_ex(("127.0.0.1", options.port)) == 0:
             console.print(f"Port {options.port} is taken. Choose another: make ui ARGS='--port 8090'")
             return 1
-    with console.status(f"Preparing the data set {sandbox.group}"):
-        sandbox.prepare()
+    try:
+        with console.status(f"Preparing the data set {sandbox.group}"):
+            sandbox.prepare()
+    except UnusableDataError as error:
+        console.print(str(error))
+        return 1
 
     log = sandbox.logs / "airflow.log"
     address = f"http://127.0.0.1:{options.port}"

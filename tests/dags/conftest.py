@@ -141,7 +141,7 @@ class Suite:
             return {next(iter(row.input.values())): row for row in read_output(lines)}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def suite(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Iterator[Suite]:
     root = tmp_path_factory.mktemp("suite")
     backend = root / "backend"
@@ -201,7 +201,7 @@ def start(root: Path, repository: Path) -> Suite:
     return Suite(dags=bag.dags, data=root / "data", output=root / "output", attempts=attempts)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def trained(suite: Suite) -> Any:
     """A finished run of personalize_train with its form as it is."""
     return suite.test("personalize_train")

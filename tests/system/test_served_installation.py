@@ -1,4 +1,4 @@
-"""The same DAGs as docker-compose.yaml runs them: data on an S3, the backend a server, tasks that wait in the triggerer.
+"""The three DAGs as docker-compose.yaml runs them: data on S3, the backend a server, tasks waiting in the triggerer.
 
 Only the connection and the two folders differ from the in-process runs of ``tests/dags``.
 """
@@ -35,7 +35,7 @@ for dag_id in ("personalize_train", "personalize_batch_inference", "personalize_
 
 @pytest.fixture(scope="module")
 def s3_endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer(port=0, verbose=False)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
     yield f"http://{host}:{port}"
@@ -98,11 +98,12 @@ def test_the_three_dags_run_on_s3_against_a_server_with_tasks_that_wait_in_the_t
             },
         },
     }
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")} | {
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW_", "PERSONALIZE_"))
+    } | {
         "AIRFLOW_HOME": str(tmp_path),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__DAGS_FOLDER": str(repository / "dags"),
-        "AIRFLOW__CORE__DEFAULT_TASK_RETRIES": "0",
         "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "1",
         "AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE": "True",
         "AIRFLOW_CONN_AWS_DEFAULT": json.dumps(connection),
