@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import orjson
 
 from airflow_provider_personalize.local import runner, wire
 from airflow_provider_personalize.local.backend import Backend
+from airflow_provider_personalize.local.constraints import ENDPOINTS, service_model
+from airflow_provider_personalize.local.work import MODULES
 
 USERS, ITEMS, WITHHELD = 60, 40, 2
 ROLE = "arn:aws:iam::123456789012:role/PersonalizeRole"
@@ -27,8 +30,11 @@ class Refused(Exception):
 
 
 def call(backend: Backend, operation: str, **parameters: Any) -> dict[str, Any]:
-    """One operation, straight at the wire."""
-    answer = wire.handle(backend, f"AmazonPersonalize.{operation}", orjson.dumps(parameters), region="us-east-1")
+    """One operation of any endpoint, straight at the wire."""
+    endpoint = next(each for each in ENDPOINTS if operation in service_model(each).operation_names)
+    path = service_model(endpoint).operation_model(operation).http["requestUri"]
+    target = f"AmazonPersonalize.{operation}"
+    answer = wire.handle(backend, target, orjson.dumps(parameters), region="us-east-1", path=path)
     body = orjson.loads(answer.body)
     if answer.status != 200:
         raise Refused(body["__type"], body["message"])
@@ -36,9 +42,13 @@ def call(backend: Backend, operation: str, **parameters: Any) -> dict[str, Any]:
 
 
 def run_jobs(backend: Backend) -> None:
-    """Do all waiting jobs here and now, in this process."""
-    while lease := runner.claim(backend):
-        assert runner.run(backend, lease)
+    """Do all waiting jobs here and now, in this process; wait for those that a server of the backend took first."""
+    deadline = time.monotonic() + 60
+    while any(backend.store.unfinished(kind) for kind in MODULES):
+        while lease := runner.claim(backend):
+            assert runner.run(backend, lease)
+        assert time.monotonic() < deadline, "another runner does not finish"
+        time.sleep(0.01)
 
 
 def item_group(item: int) -> int:
@@ -75,6 +85,11 @@ def schema(kind: str, **columns: Any) -> str:
 
 INTERACTIONS_SCHEMA = schema("Interactions", USER_ID="string", ITEM_ID="string", TIMESTAMP="long", EVENT_TYPE="string")
 ITEMS_SCHEMA = schema("Items", ITEM_ID="string", GENRES={"type": "string", "categorical": True})
+
+ACTIONS_SCHEMA = schema("Actions", ACTION_ID="string", VALUE="long")
+ACTION_INTERACTIONS_SCHEMA = schema(
+    "Action_Interactions", USER_ID="string", ACTION_ID="string", EVENT_TYPE="string", TIMESTAMP="long"
+)
 
 
 @dataclass(frozen=True)
@@ -116,6 +131,15 @@ def fill(backend: Backend, data: Path, name: str = "small") -> Arns:
         backend, "CreateFilter", name=f"{name}-seen", datasetGroupArn=group, filterExpression=EVERYTHING_SEEN
     )
     return Arns(group, versions[0], versions[1], filter_["filterArn"])
+
+
+def train(backend: Backend, group: str, recipe: str) -> str:
+    """One more solution version in a dataset group, of another recipe; trained here and now."""
+    arn = f"arn:aws:personalize:::recipe/{recipe}"
+    solution = call(backend, "CreateSolution", name=recipe, datasetGroupArn=group, recipeArn=arn)
+    version = call(backend, "CreateSolutionVersion", **solution)["solutionVersionArn"]
+    run_jobs(backend)
+    return str(version)
 
 
 def batch_request(solution_version: str, name: str, source: str, destination: str, **more: Any) -> dict[str, Any]:

@@ -13,11 +13,13 @@ import orjson
 from airflow_provider_personalize.batch.scores import format_score, join_scores
 from airflow_provider_personalize.batch.style import Style
 
-__all__ = ["Style", "format_score", "quote_ids", "write_recommendations", "write_segments"]
+__all__ = ["Style", "format_score", "quote_ids", "write_recommendations", "write_segments", "write_themes"]
 
 _RECOMMENDATIONS = b'{"input":%b,"output":{"recommendedItems":[%b]},"error":null}\n'
 _SCORED_RECOMMENDATIONS = b'{"input":%b,"output":{"recommendedItems":[%b],"scores":[%b]},"error":null}\n'
 _SEGMENT = b'{"input": %b, "output": {"usersList": [%b]}, "error": null}\n'
+_THEME = b'{"input":%b,"output":{"recommendedItems":[%b],"theme":%b,"itemsThemeRelevanceScores":%b}}\n'
+_THEME_ERROR = b'{"input":%b,"error":%b}\n'
 _ERROR = {
     Style.COMPACT: b'{"input":%b,"output":null,"error":%b}\n',
     Style.SPACED: b'{"input": %b, "output": null, "error": %b}\n',
@@ -50,7 +52,25 @@ def write_recommendations(
             _SCORED_RECOMMENDATIONS % (input_, b",".join(row_items), join_scores(row_scores))
             for input_, row_items, row_scores in zip(inputs, items, scores, strict=True)
         ]
-    return _joined(rows, inputs, errors, Style.COMPACT)
+    return _joined(rows, inputs, errors, _ERROR[Style.COMPACT], Style.COMPACT)
+
+
+def write_themes(
+    inputs: Sequence[bytes],
+    items: Sequence[Sequence[bytes]],
+    themes: Sequence[str],
+    relevance: Sequence[Sequence[float]],
+    errors: Mapping[int, str],
+) -> bytes:
+    """The rows of a batch inference job with themes: no ``error`` in a good row, no ``output`` in a failed one.
+
+    ``relevance``: of each item of a row to its theme. Raises ValueError where the numbers of rows differ.
+    """
+    rows = [
+        _THEME % (input_, b",".join(row_items), orjson.dumps(theme), orjson.dumps(list(row_relevance)))
+        for input_, row_items, theme, row_relevance in zip(inputs, items, themes, relevance, strict=True)
+    ]
+    return _joined(rows, inputs, errors, _THEME_ERROR, Style.COMPACT)
 
 
 def write_segments(inputs: Sequence[bytes], users: Sequence[Sequence[bytes]], errors: Mapping[int, str]) -> bytes:
@@ -60,12 +80,14 @@ def write_segments(inputs: Sequence[bytes], users: Sequence[Sequence[bytes]], er
     as many small objects. Raises ValueError where the numbers of rows differ.
     """
     rows = [_SEGMENT % (input_, b",".join(row_users)) for input_, row_users in zip(inputs, users, strict=True)]
-    return _joined(rows, inputs, errors, Style.SPACED)
+    return _joined(rows, inputs, errors, _ERROR[Style.SPACED], Style.SPACED)
 
 
-def _joined(rows: list[bytes], inputs: Sequence[bytes], errors: Mapping[int, str], style: Style) -> bytes:
+def _joined(
+    rows: list[bytes], inputs: Sequence[bytes], errors: Mapping[int, str], error_row: bytes, style: Style
+) -> bytes:
     for position, message in errors.items():
         # A message may quote a file name, and those may hold what UTF-8 cannot.
         text = message.encode(errors="backslashreplace").decode()
-        rows[position] = _ERROR[style] % (inputs[position], style.dumps({"errorMessage": text}))
+        rows[position] = error_row % (inputs[position], style.dumps({"errorMessage": text}))
     return b"".join(rows)

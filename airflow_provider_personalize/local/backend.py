@@ -29,7 +29,23 @@ class Settings:
     unfinished_batch_inference_jobs: int = 5
     unfinished_batch_segment_jobs: int = 5
     unfinished_dataset_import_jobs: int = 5
+    unfinished_dataset_export_jobs: int = 5
+    unfinished_data_deletion_jobs: int = 5
     unfinished_solution_versions: int = 20
+    # Resources there may be at a time, in a region or in a dataset group (service quotas).
+    schemas: int = 500
+    dataset_groups: int = 5
+    solutions_per_dataset_group: int = 10
+    campaigns_per_dataset_group: int = 5
+    filters_per_dataset_group: int = 30
+    fields_filtered_per_dataset_group: int = 20
+    # What one batch job may read: objects, bytes in all, rows an object (service quotas).
+    batch_input_files: int = 1000
+    batch_input_bytes: int = 1_000_000_000
+    batch_inference_rows: int = 50_000_000
+    batch_theme_rows: int = 100
+    item_affinity_rows: int = 500
+    item_attribute_affinity_rows: int = 10
     # Rows an import of interactions must have (service quota).
     minimum_interactions: int = 1000
     # The seed of every training; the same data and seed give the same model.

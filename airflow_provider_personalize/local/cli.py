@@ -21,6 +21,7 @@ from rich.table import Table
 from airflow_provider_personalize.local.backend import STORE_VARIABLE, Backend, available_cores, open_backend
 from airflow_provider_personalize.local.layout import resource_name
 from airflow_provider_personalize.local.runner import Workers
+from airflow_provider_personalize.local.store import UNFINISHED
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -108,7 +109,7 @@ def jobs(
         done = job.progress.get("done")
         total = f" of {job.progress['total']}" if job.progress.get("total") else ""
         progress = "" if done is None else f"{done}{total} {job.progress.get('unit', '')}"
-        until = time.time() if job.status.startswith("CREATE ") and "FAILED" not in job.status else job.updated
+        until = time.time() if job.status in UNFINISHED else job.updated
         name = f"{job.kind} {resource_name(job.arn)}"
         table.add_row(
             name, job.status, str(job.attempts), progress, f"{until - job.created:.1f} s", job.failure_reason or ""

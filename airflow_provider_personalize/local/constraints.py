@@ -21,6 +21,10 @@ from airflow_provider_personalize.local.errors import InvalidInput, MalformedReq
 LOCATION_SHAPE = "S3Location"
 LOCAL_LOCATION = regex.compile(r"file:///.+")
 
+CONTROL_PLANE = "personalize"
+BY_PATH = ("personalize-events", "personalize-runtime")
+ENDPOINTS = (CONTROL_PLANE, *BY_PATH)
+
 JSON_TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
     "integer": (int,),
@@ -36,9 +40,20 @@ JSON_TYPES: dict[str, tuple[type, ...]] = {
 
 
 @cache
-def service_model() -> ServiceModel:
-    """Botocore's model of the service; loading it takes tens of milliseconds, so once a process."""
-    return botocore.session.Session().get_service_model("personalize")
+def service_model(endpoint: str = CONTROL_PLANE) -> ServiceModel:
+    """Botocore's model of one of the service's endpoints; loading it takes tens of milliseconds, so once a process."""
+    return botocore.session.Session().get_service_model(endpoint)
+
+
+@cache
+def operation_at(path: str) -> OperationModel | None:
+    """The operation of the events or the runtime endpoint that is addressed by a path; each has one of its own."""
+    for endpoint in BY_PATH:
+        model = service_model(endpoint)
+        for operation in map(model.operation_model, model.operation_names):
+            if operation.http["requestUri"] == path:
+                return operation
+    return None
 
 
 def check(operation: OperationModel, request: object) -> dict[str, Any]:

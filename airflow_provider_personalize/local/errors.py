@@ -1,6 +1,7 @@
 """The service's typed errors, as the wire sends them.
 
-The names are the control plane's own (botocore model `personalize` 2018-05-22); the service answers each with HTTP 400.
+The names are the service's own (botocore models `personalize`, `personalize-events`, `personalize-runtime`). The
+control plane answers each with HTTP 400; the other two endpoints with the status that their model gives it.
 """
 
 from __future__ import annotations
@@ -47,6 +48,10 @@ class ResourceAlreadyExists(ServiceError):
 
 class TooManyTags(ServiceError):
     code = "TooManyTagsException"
+
+
+class TooManyTagKeys(ServiceError):
+    code = "TooManyTagKeysException"
 
 
 class MalformedRequest(ServiceError):

@@ -20,6 +20,13 @@ def model_directory(root: Path, solution_or_version_arn: str) -> Path:
     return root / "models" / _region(solution_or_version_arn) / resource_name(solution_or_version_arn)
 
 
+def scratch_directory(root: Path) -> Path:
+    """Files on their way to S3 or from it, and what is needed for a moment; made when it is not there."""
+    path = root / "scratch"
+    path.mkdir(exist_ok=True)
+    return path
+
+
 def runner_log(root: Path, job_arn: str) -> Path:
     """What the runners of a job printed."""
     kind, name = job_arn.split(":", 5)[5].split("/", 1)

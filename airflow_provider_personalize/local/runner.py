@@ -3,7 +3,7 @@
 A job outlives whoever created it: its runner is started by exec in a new session, inherits no pipe and never imports
 Airflow. Who runs a job holds its lease and says so again every third of the lease's time. A runner that dies leaves a
 lease that runs out (or is given back at once by a parent that sees it die), and the job is taken again, a bounded
-number of times.
+number of times. A job that is asked to stop has its runner end within seconds, and is not taken again.
 """
 
 from __future__ import annotations
@@ -25,8 +25,11 @@ from types import FrameType
 
 from airflow_provider_personalize.local.backend import STORE_VARIABLE, Backend, open_backend
 from airflow_provider_personalize.local.layout import runner_log
-from airflow_provider_personalize.local.store import ACTIVE, FAILED, Lease
+from airflow_provider_personalize.local.store import ACTIVE, FAILED, STOPPED, Lease
 from airflow_provider_personalize.local.work import JobFailed, LeaseLost, Running, work_of
+
+# A heartbeat also tells a runner that its job was asked to stop, so it comes at least so often.
+HEARTBEAT_SECONDS = 2.0
 
 log = logging.getLogger(__name__)
 
@@ -34,13 +37,18 @@ log = logging.getLogger(__name__)
 def claim(backend: Backend, *, at_most: int | None = None) -> Lease | None:
     """The next job to run, if any; none while ``at_most`` jobs of the store run already.
 
-    A job whose runners died too often is failed here instead.
+    A job whose runners died too often is failed here instead, and one that was asked to stop is stopped.
     """
     settings = backend.settings
     while True:
         owner = f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(4)}"
         lease = backend.store.claim(owner, lease_seconds=settings.lease_seconds, at_most=at_most)
-        if lease is None or lease.attempt <= settings.attempts:
+        if lease is None:
+            return None
+        if backend.store.asked_to_stop(lease):
+            backend.store.publish(lease, STOPPED)
+            continue
+        if lease.attempt <= settings.attempts:
             return lease
         reason = (
             f"The job's runner died {settings.attempts} times without an answer. "
@@ -113,14 +121,20 @@ def run(backend: Backend, lease: Lease) -> bool:
 
 @contextmanager
 def _heartbeat(backend: Backend, lease: Lease) -> Iterator[Running]:
-    """Keep the lease alive while the work goes on; a runner that lost it ends itself, since another has its job."""
+    """Keep the lease alive while the work goes on.
+
+    A runner that lost it ends itself, since another has its job; so does one whose job was asked to stop.
+    """
     running = Running(backend, lease)
     over = threading.Event()
 
     def beat() -> None:
-        while not over.wait(lease.seconds / 3):
+        while not over.wait(min(lease.seconds / 3, HEARTBEAT_SECONDS)):
             try:
                 held = backend.store.heartbeat(lease, running.progress)
+                if backend.store.asked_to_stop(lease) and backend.store.publish(lease, STOPPED):
+                    log.info("%s: stopped", lease.arn)
+                    os._exit(0)
             except Exception:  # a store that is away for a moment; the lease allows for two missed beats
                 log.exception("heartbeat failed")
                 continue

@@ -1,9 +1,9 @@
-"""Resources and jobs, in SQLite (default) or PostgreSQL.
+"""Resources, jobs and records, in SQLite (default) or PostgreSQL.
 
 A *resource* is anything with an ARN; its document is what Describe answers, less status and times. A *job* is the
 work behind a resource (import, training, batch job). Whoever runs a job holds its *lease*: a name and an expiry, on
 the database's clock. Taking a job and publishing its outcome are each one conditional update on that lease, so a
-runner that lost it changes nothing.
+runner that lost it changes nothing. A *record* is one event, item or user that a client put into a dataset by itself.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from sqlalchemy.pool import NullPool
 from sqlalchemy.sql.functions import FunctionElement
 
 PENDING, IN_PROGRESS, ACTIVE, FAILED = "CREATE PENDING", "CREATE IN_PROGRESS", "ACTIVE", "CREATE FAILED"
-UNFINISHED = (PENDING, IN_PROGRESS)
+STOPPING, STOPPED = "CREATE STOPPING", "CREATE STOPPED"
+UNFINISHED = (PENDING, IN_PROGRESS, STOPPING)
 
 # Locks and shared memory of SQLite do not work on these (sqlite.org, "How To Corrupt An SQLite Database File", 2.1).
 NETWORK_FILE_SYSTEMS = {
@@ -84,6 +85,18 @@ tags = sa.Table(
     sa.Column("arn", sa.String(512), primary_key=True),
     sa.Column("key", sa.String(128), primary_key=True),
     sa.Column("value", sa.String(256), nullable=False),
+)
+
+records = sa.Table(
+    "records",
+    metadata,
+    sa.Column("seq", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("dataset", sa.String(512), nullable=False),
+    # Whose the record is: a data deletion job finds it by this. Empty for items.
+    sa.Column("user_id", sa.String(256)),
+    sa.Column("document", sa.Text, nullable=False),
+    sa.Index("records_by_dataset", "dataset", "seq"),
+    sa.Index("records_by_user", "dataset", "user_id"),
 )
 
 
@@ -305,6 +318,43 @@ class Store:
             arns = list(connection.scalars(doomed))
             for table in (tags, jobs, resources):
                 connection.execute(sa.delete(table).where(table.c.arn.in_(arns)))
+            connection.execute(sa.delete(records).where(records.c.dataset == arn))
+
+    def change(self, arn: str, changes: Mapping[str, Any]) -> None:
+        """Replace members of a resource's document; an update moves it to no other status."""
+        with self._db.begin() as connection:
+            query = sa.select(resources.c.document).where(resources.c.arn == arn).with_for_update()
+            merged = {**json.loads(connection.scalar(query) or "{}"), **changes}
+            values = {"document": json.dumps(merged), "updated": Now()}
+            connection.execute(sa.update(resources).where(resources.c.arn == arn).values(values))
+
+    def count(self, kind: str, *, region: str, parent: str | None = None) -> int:
+        """How many resources of a kind a region has, or ``parent`` in it."""
+        query = sa.select(sa.func.count()).where(
+            resources.c.kind == kind, resources.c.arn.like(f"arn:aws:personalize:{region}:%")
+        )
+        if parent is not None:
+            query = query.where(resources.c.parent == parent)
+        with self._read() as connection:
+            return connection.scalar(query) or 0
+
+    def tag(self, arn: str, given: Mapping[str, str], *, at_most: int) -> bool:
+        """Set tags; ``False``, and nothing changed, when the resource would have more than ``at_most``."""
+        with self._db.begin() as connection:
+            # Taken first, so that two clients that tag at once are counted one after the other.
+            connection.execute(sa.select(resources.c.seq).where(resources.c.arn == arn).with_for_update())
+            kept = sa.select(sa.func.count()).where(tags.c.arn == arn, tags.c.key.not_in(list(given)))
+            if (connection.scalar(kept) or 0) + len(given) > at_most:
+                return False
+            connection.execute(sa.delete(tags).where(tags.c.arn == arn, tags.c.key.in_(list(given))))
+            rows = [{"arn": arn, "key": key, "value": value} for key, value in given.items()]
+            if rows:
+                connection.execute(sa.insert(tags), rows)
+        return True
+
+    def untag(self, arn: str, keys: Sequence[str]) -> None:
+        with self._db.begin() as connection:
+            connection.execute(sa.delete(tags).where(tags.c.arn == arn, tags.c.key.in_(list(keys))))
 
     def tags_of(self, arn: str) -> dict[str, str]:
         with self._read() as connection:
@@ -316,7 +366,7 @@ class Store:
         """Take the oldest job that nobody runs: new, given back, or with a lease that ran out. ``None`` without one.
 
         With ``at_most``, none is taken while that many leases are alive. The job's resource becomes ``CREATE
-        IN_PROGRESS``.
+        IN_PROGRESS``, unless somebody has asked the job to stop.
         """
         free = sa.and_(jobs.c.finished.is_(False), sa.or_(jobs.c.owner.is_(None), jobs.c.lease_expires < Now()))
         with self._read() as connection:  # the usual answer is "nothing", and costs no write lock
@@ -339,7 +389,9 @@ class Store:
                 .values(owner=owner, lease_expires=Now() + lease_seconds, attempts=jobs.c.attempts + 1)
             )
             connection.execute(
-                sa.update(resources).where(resources.c.arn == row.arn).values(status=IN_PROGRESS, updated=Now())
+                sa.update(resources)
+                .where(resources.c.arn == row.arn, resources.c.status != STOPPING)
+                .values(status=IN_PROGRESS, updated=Now())
             )
         return Lease(row.arn, row.kind, owner, row.attempts + 1, lease_seconds)
 
@@ -361,19 +413,43 @@ class Store:
     def publish(
         self, lease: Lease, status: str, *, failure_reason: str | None = None, changes: Mapping[str, Any] | None = None
     ) -> bool:
-        """Make a job's outcome its resource's status; ``False``, and nothing changed, when the lease is another's."""
+        """Make a job's outcome its resource's status; ``False``, and nothing changed, when the lease is another's.
+
+        A job that was asked to stop is ``CREATE STOPPED``, whatever its outcome.
+        """
         with self._db.begin() as connection:
             done = sa.update(jobs).where(_held(lease)).values(finished=True, owner=None, lease_expires=None)
             if connection.execute(done).rowcount != 1:
                 return False
-            document = connection.scalar(sa.select(resources.c.document).where(resources.c.arn == lease.arn))
-            merged = {**json.loads(document or "{}"), **(changes or {})}
+            query = sa.select(resources.c.document, resources.c.status).where(resources.c.arn == lease.arn)
+            before = connection.execute(query).first()
+            if before and before.status == STOPPING:
+                status, failure_reason, changes = STOPPED, None, {}
+            merged = {**json.loads(before.document if before else "{}"), **(changes or {})}
             connection.execute(
                 sa.update(resources)
                 .where(resources.c.arn == lease.arn)
                 .values(status=status, failure_reason=failure_reason, document=json.dumps(merged), updated=Now())
             )
         return True
+
+    def stop(self, arn: str) -> bool:
+        """End a job: at once where nobody runs it, else by asking its runner. ``False`` when it is finished."""
+        free = sa.or_(jobs.c.owner.is_(None), jobs.c.lease_expires < Now())
+        job = sa.and_(jobs.c.arn == arn, jobs.c.finished.is_(False))
+        with self._db.begin() as connection:
+            # Locked first: a runner that publishes at this moment comes wholly before this or wholly after.
+            if connection.execute(sa.select(jobs.c.seq).where(job).with_for_update()).first() is None:
+                return False
+            ended = sa.update(jobs).where(job, free).values(finished=True, owner=None, lease_expires=None)
+            status = STOPPED if connection.execute(ended).rowcount else STOPPING
+            connection.execute(sa.update(resources).where(resources.c.arn == arn).values(status=status, updated=Now()))
+        return True
+
+    def asked_to_stop(self, lease: Lease) -> bool:
+        query = sa.select(resources.c.status).where(resources.c.arn == lease.arn)
+        with self._read() as connection:
+            return connection.scalar(query) == STOPPING
 
     def job_states(self, limit: int = 50) -> list[JobState]:
         """The newest jobs, for a person to read."""
@@ -399,6 +475,29 @@ class Store:
             )
             for row in rows
         ]
+
+    # Records
+
+    def put(self, dataset: str, given: Sequence[tuple[str | None, Mapping[str, Any]]]) -> None:
+        """Add records, each with its user, to a dataset: all of them or, when this raises, none."""
+        rows = [{"dataset": dataset, "user_id": user, "document": json.dumps(record)} for user, record in given]
+        with self._db.begin() as connection:
+            connection.execute(sa.insert(records), rows)
+
+    def records_of(self, dataset: str) -> list[Mapping[str, Any]]:
+        """The records put into a dataset, oldest first."""
+        query = sa.select(records.c.document).where(records.c.dataset == dataset).order_by(records.c.seq)
+        with self._read() as connection:
+            return [json.loads(document) for document in connection.scalars(query)]
+
+    def delete_records(self, dataset: str, users: Sequence[str]) -> int:
+        """Forget what was put about these users; how many records that were."""
+        doomed = sa.delete(records).where(records.c.dataset == dataset)
+        with self._db.begin() as connection:
+            return sum(
+                connection.execute(doomed.where(records.c.user_id.in_(users[start : start + 1000]))).rowcount
+                for start in range(0, len(users), 1000)
+            )
 
 
 def _held(lease: Lease) -> sa.ColumnElement[bool]:

@@ -1,6 +1,7 @@
-"""AWS JSON 1.1 in, AWS JSON 1.1 out: what every transport calls.
+"""Bytes in, bytes out: what every transport calls.
 
-A request is its ``X-Amz-Target`` and its body; an answer is status, headers and body. Nothing here knows how they
+The control plane speaks AWS JSON 1.1 (everything at ``/``, the operation in ``X-Amz-Target``); events and runtime speak
+AWS's REST JSON, where the path names the operation. An answer is status, headers and body. Nothing here knows how they
 travelled.
 """
 
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from botocore.model import OperationNotFoundError
+from botocore.model import OperationModel, OperationNotFoundError
 
 from airflow_provider_personalize.local import constraints
 from airflow_provider_personalize.local.backend import Backend
@@ -22,10 +23,10 @@ from airflow_provider_personalize.local.errors import (
     ServiceError,
     UnknownOperation,
 )
-from airflow_provider_personalize.local.service import OPERATIONS, Call
+from airflow_provider_personalize.local.service import OPERATIONS, REFUSED, Call
 
 TARGET_PREFIX = "AmazonPersonalize."
-CONTENT_TYPE = "application/x-amz-json-1.1"
+CONTENT_TYPES = {"json": "application/x-amz-json-1.1", "rest-json": "application/json"}
 
 log = logging.getLogger(__name__)
 
@@ -37,36 +38,63 @@ class Answer:
     body: bytes
 
 
-def handle(backend: Backend, target: str, body: bytes, *, region: str) -> Answer:
+def handle(backend: Backend, target: str, body: bytes, *, region: str, path: str = "/") -> Answer:
     """Answer one request; never raises, since a stack trace is no answer."""
+    operation: OperationModel | None = None
     try:
-        return _answer(200, _call(backend, target, body, region))
+        operation = _operation(target, path)
+        return _answer(operation, 200, _call(backend, operation, body, region))
     except ServiceError as error:
-        return _answer(error.status, {"__type": error.code, "message": str(error)})
+        return _refusal(operation, _status(operation, error), error.code, str(error))
     except Exception as error:
-        log.exception("%s failed", target)
-        reason = f"The local backend failed at {target}: {type(error).__name__}: {error}"
-        return _answer(500, {"__type": "InternalFailure", "message": reason})
+        name = operation.name if operation else target or path
+        log.exception("%s failed", name)
+        reason = f"The local backend failed at {name}: {type(error).__name__}: {error}"
+        return _refusal(operation, 500, "InternalFailure", reason)
 
 
-def _call(backend: Backend, target: str, body: bytes, region: str) -> dict[str, Any]:
+def _operation(target: str, path: str) -> OperationModel:
+    if path != "/":
+        operation = constraints.operation_at(path)
+        if operation is None:
+            raise UnknownOperation(f"Amazon Personalize has no operation at {path!r}.")
+        return operation
     name = target.removeprefix(TARGET_PREFIX)
     if name == target:
         raise UnknownOperation(f"X-Amz-Target must read {TARGET_PREFIX}<Operation>, not {target!r}.")
     try:
-        operation = constraints.service_model().operation_model(name)
+        return constraints.service_model().operation_model(name)
     except OperationNotFoundError:
         raise UnknownOperation(f"Amazon Personalize has no operation {name!r}.") from None
+
+
+def _call(backend: Backend, operation: OperationModel, body: bytes, region: str) -> dict[str, Any]:
     try:
         request = orjson.loads(body or b"{}")
     except orjson.JSONDecodeError as error:
         raise MalformedRequest(f"The request body is not JSON: {error}.") from None
     checked = constraints.check(operation, request)
-    if name not in OPERATIONS:
-        raise OperationNotBuilt(f"The local backend does not answer {name}: see docs/differences-from-aws.md.")
-    return OPERATIONS[name](Call(backend, region), checked)
+    if operation.name not in OPERATIONS:
+        reason = REFUSED.get(operation.name, "see docs/operations.md")
+        raise OperationNotBuilt(f"The local backend does not answer {operation.name}: {reason}.")
+    return OPERATIONS[operation.name](Call(backend, region), checked)
 
 
-def _answer(status: int, payload: dict[str, Any]) -> Answer:
-    body = orjson.dumps(payload)
-    return Answer(status, {"content-type": CONTENT_TYPE, "x-amzn-requestid": str(uuid.uuid4())}, body)
+def _status(operation: OperationModel | None, error: ServiceError) -> int:
+    """The status that the operation's model gives this error; not found is 404 at the runtime and 400 elsewhere."""
+    for shape in operation.error_shapes if operation else ():
+        if shape.name == error.code:
+            return int(shape.metadata.get("error", {}).get("httpStatusCode", error.status))
+    return error.status
+
+
+def _refusal(operation: OperationModel | None, status: int, code: str, message: str) -> Answer:
+    answer = _answer(operation, status, {"__type": code, "message": message})
+    answer.headers["x-amzn-errortype"] = code
+    return answer
+
+
+def _answer(operation: OperationModel | None, status: int, payload: dict[str, Any]) -> Answer:
+    protocol = operation.service_model.metadata["protocol"] if operation else "json"
+    headers = {"content-type": CONTENT_TYPES[protocol], "x-amzn-requestid": str(uuid.uuid4())}
+    return Answer(status, headers, orjson.dumps(payload))

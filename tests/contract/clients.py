@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import io
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from botocore import UNSIGNED, xform_name
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from airflow_provider_personalize.local.constraints import ENDPOINTS, service_model
 from airflow_provider_personalize.local.transports import in_process, in_process_async
 from tests.backends import Refused
 
@@ -34,16 +36,24 @@ TRANSPORTS = (
 Caller = Callable[..., dict[str, Any]]
 
 
+@functools.cache
+def endpoint_of(operation: str) -> str:
+    """The endpoint whose model has the operation: ``personalize-events`` for PutEvents."""
+    return next(endpoint for endpoint in ENDPOINTS if operation in service_model(endpoint).operation_names)
+
+
 def _arguments(**more: Any) -> dict[str, Any]:
     # The client's own checks are off: what reaches the backend is what the test wrote.
     config = Config(signature_version=UNSIGNED, parameter_validation=False, retries={"total_max_attempts": 1})
-    return {"service_name": "personalize", "region_name": REGION, "config": config, **more}
+    return {"region_name": REGION, "config": config, **more}
 
 
-def _boto3_caller(client: Any) -> Caller:
+def _boto3_caller(make_client: Callable[[str], Any]) -> Caller:
+    client = functools.cache(make_client)
+
     def call(operation: str, **parameters: Any) -> dict[str, Any]:
         try:
-            response = getattr(client, xform_name(operation))(**parameters)
+            response = getattr(client(endpoint_of(operation)), xform_name(operation))(**parameters)
         except ClientError as error:
             raise Refused(error.response["Error"]["Code"], error.response["Error"]["Message"]) from None
         response.pop("ResponseMetadata")
@@ -52,14 +62,22 @@ def _boto3_caller(client: Any) -> Caller:
     return call
 
 
-def _aiobotocore_caller(make_client: Callable[[], Any]) -> Caller:
+def _aiobotocore_caller(make_client: Callable[[str], Any], stack: contextlib.ExitStack) -> Caller:
+    # One event loop and one client an endpoint for all calls, as a triggerer has.
+    loop = stack.enter_context(asyncio.Runner())
+    clients = contextlib.AsyncExitStack()
+    stack.callback(lambda: loop.run(clients.aclose()))
+    known: dict[str, Any] = {}
+
     async def answer(operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
-        async with make_client() as client:
-            return await getattr(client, xform_name(operation))(**parameters)
+        endpoint = endpoint_of(operation)
+        if endpoint not in known:
+            known[endpoint] = await clients.enter_async_context(make_client(endpoint))
+        return await getattr(known[endpoint], xform_name(operation))(**parameters)
 
     def call(operation: str, **parameters: Any) -> dict[str, Any]:
         try:
-            response = asyncio.run(answer(operation, parameters))
+            response = loop.run(answer(operation, parameters))
         except ClientError as error:
             raise Refused(error.response["Error"]["Code"], error.response["Error"]["Message"]) from None
         response.pop("ResponseMetadata")
@@ -75,7 +93,7 @@ def _cli_caller(url: str) -> Caller:
 
     def call(operation: str, **parameters: Any) -> dict[str, Any]:
         out, err = io.StringIO(), io.StringIO()
-        arguments = ["personalize", xform_name(operation, "-"), "--endpoint-url", url, "--region", REGION]
+        arguments = [endpoint_of(operation), xform_name(operation, "-"), "--endpoint-url", url, "--region", REGION]
         arguments += [
             "--no-sign-request",
             "--no-paginate",
@@ -94,8 +112,14 @@ def _cli_caller(url: str) -> Caller:
     return call
 
 
-def caller(transport: str, root: Path, url: str) -> Caller:
+@contextlib.contextmanager
+def caller(transport: str, root: Path, url: str) -> Iterator[Caller]:
     """A function ``call(operation, **parameters)`` over one of :data:`TRANSPORTS`."""
+    with contextlib.ExitStack() as stack:
+        yield _caller(transport, root, url, stack)
+
+
+def _caller(transport: str, root: Path, url: str, stack: contextlib.ExitStack) -> Caller:
     if transport == "AWS CLI over HTTP":
         return _cli_caller(url)
     in_this_process = transport.endswith("in-process")
@@ -104,8 +128,9 @@ def caller(transport: str, root: Path, url: str) -> Caller:
         core = botocore.session.Session()
         if in_this_process:
             in_process.register(core, root=str(root), environment={})
-        return _boto3_caller(boto3.session.Session(botocore_session=core).client(**arguments))
-    session = aiobotocore.session.AioSession()
+        session = boto3.session.Session(botocore_session=core)
+        return _boto3_caller(lambda endpoint: session.client(endpoint, **arguments))
+    aio = aiobotocore.session.AioSession()
     if in_this_process:
-        in_process_async.register(session, root=str(root), environment={})
-    return _aiobotocore_caller(lambda: session.create_client(**arguments))
+        in_process_async.register(aio, root=str(root), environment={})
+    return _aiobotocore_caller(lambda endpoint: aio.create_client(endpoint, **arguments), stack)

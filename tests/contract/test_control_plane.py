@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from tests.backends import Refused
+from tests.backends import Arns, Refused
 from tests.contract.clients import Caller
 
 ROLE = "arn:aws:iam::123456789012:role/PersonalizeRole"
@@ -122,6 +123,51 @@ class TestResources:
         assert call("ListTagsForResource", resourceArn=arn)["tags"] == tags
         assert "tags" not in call("DescribeDatasetGroup", datasetGroupArn=arn)["datasetGroup"]
 
+    def test_a_recipe_says_what_it_trains_with(self, call: Caller) -> None:
+        recipe = call("DescribeRecipe", recipeArn="arn:aws:personalize:::recipe/aws-sims")["recipe"]
+        algorithm = call("DescribeAlgorithm", algorithmArn=recipe["algorithmArn"])["algorithm"]
+        assert algorithm["defaultHyperParameters"] == {
+            "popularity_discount_factor": "0.5",
+            "min_cointeraction_count": "3",
+        }
+        ranges = algorithm["defaultHyperParameterRanges"]
+        assert ranges["integerHyperParameterRanges"] == [
+            {"name": "min_cointeraction_count", "minValue": 0, "maxValue": 10, "isTunable": True}
+        ]
+        arn = recipe["featureTransformationArn"]
+        transformation = call("DescribeFeatureTransformation", featureTransformationArn=arn)["featureTransformation"]
+        assert transformation["defaultParameters"]["max_item_interaction_count_percentile"] == "0.9"
+
+    def test_a_domains_recipes_are_its_use_cases(self, call: Caller, name: str, group: str) -> None:
+        recipes = call("ListRecipes", domain="VIDEO_ON_DEMAND")["recipes"]
+        assert {recipe["domain"] for recipe in recipes} == {"VIDEO_ON_DEMAND"}
+        assert "aws-vod-top-picks" in [recipe["name"] for recipe in recipes]
+        with pytest.raises(Refused, match="recommenders"):
+            call("CreateSolution", name=name, datasetGroupArn=group, recipeArn=recipes[0]["recipeArn"])
+
+    def test_tags_come_and_go(self, call: Caller, group: str) -> None:
+        def tags() -> dict[str, str]:
+            listed = call("ListTagsForResource", resourceArn=group)["tags"]
+            return {tag["tagKey"]: tag["tagValue"] for tag in listed}
+
+        pairs = [{"tagKey": "a", "tagValue": "1"}, {"tagKey": "b", "tagValue": "2"}]
+        assert call("TagResource", resourceArn=group, tags=pairs) == {}
+        call("TagResource", resourceArn=group, tags=[{"tagKey": "b", "tagValue": "3"}])
+        assert tags() == {"a": "1", "b": "3"}
+        assert call("UntagResource", resourceArn=group, tagKeys=["a", "never"]) == {}
+        assert tags() == {"b": "3"}
+
+    def test_too_many_tags_are_refused_by_their_own_names(self, call: Caller, group: str) -> None:
+        call("TagResource", resourceArn=group, tags=[{"tagKey": f"k{n}", "tagValue": ""} for n in range(50)])
+        for operation, parameters, code in (
+            ("TagResource", {"tags": [{"tagKey": "one more", "tagValue": ""}]}, "TooManyTagsException"),
+            ("UntagResource", {"tagKeys": [f"k{n}" for n in range(51)]}, "TooManyTagKeysException"),
+        ):
+            with pytest.raises(Refused) as refused:
+                call(operation, resourceArn=group, **parameters)
+            assert refused.value.code == code
+        assert len(call("ListTagsForResource", resourceArn=group)["tags"]) == 50
+
 
 class TestListing:
     def test_pages_hold_every_resource_once_newest_first(self, call: Caller, name: str, group: str) -> None:
@@ -224,14 +270,28 @@ class TestRefusals:
         assert refused.value.code == "InvalidInputException"
 
     def test_an_operation_that_is_not_built_never_succeeds(self, call: Caller, name: str) -> None:
-        with pytest.raises(Refused, match="CreateCampaign") as refused:
-            call("CreateCampaign", name=name, solutionVersionArn=f"{ACCOUNT_ARN}:solution/a/01234567")
+        recipe = "arn:aws:personalize:::recipe/aws-vod-top-picks"
+        with pytest.raises(Refused, match="CreateRecommender: recommenders") as refused:
+            call("CreateRecommender", name=name, recipeArn=recipe, datasetGroupArn=f"{ACCOUNT_ARN}:dataset-group/a")
         assert refused.value.code == "OperationNotSupportedException"
 
-    def test_a_recipe_that_does_not_train_here_is_refused_by_name(self, call: Caller, name: str, group: str) -> None:
-        recipe = "arn:aws:personalize:::recipe/aws-next-best-action"
-        with pytest.raises(Refused, match="aws-next-best-action"):
-            call("CreateSolution", name=name, datasetGroupArn=group, recipeArn=recipe)
+
+class TestStopping:
+    def test_a_stopped_training_is_over_for_good(self, call: Caller, arns: Arns) -> None:
+        solution = arns.personalization.rsplit("/", 1)[0]
+        version = call("CreateSolutionVersion", solutionArn=solution)
+        assert call("StopSolutionVersionCreation", **version) == {}
+        deadline = time.monotonic() + 30
+        while (status := call("DescribeSolutionVersion", **version)["solutionVersion"]["status"]) != "CREATE STOPPED":
+            assert status == "CREATE STOPPING"
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        with pytest.raises(Refused) as refused:
+            call("StopSolutionVersionCreation", **version)
+        assert refused.value.code == "ResourceInUseException"
+        with pytest.raises(Refused) as refused:
+            call("GetSolutionMetrics", **version)
+        assert refused.value.code == "ResourceInUseException"
 
 
 class TestDeleting:

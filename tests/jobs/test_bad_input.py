@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -139,3 +141,32 @@ def test_a_resource_deleted_under_a_waiting_job_fails_it_with_a_reason(
     assert runner.run(jobs.backend, lease)
     job = call(jobs.backend, "DescribeBatchInferenceJob", batchInferenceJobArn=arn)["batchInferenceJob"]
     assert (job["status"], "filter/gone" in job["failureReason"]) == ("CREATE FAILED", True)
+
+
+class TestQuotas:
+    """What one job may read, made small; the service's own numbers are in tests/unit/local/test_quotas.py."""
+
+    def infer(self, jobs: Jobs, source: Path, tmp_path: Path, **settings: int) -> dict[str, Any]:
+        small = Jobs(replace(jobs.backend, settings=replace(jobs.backend.settings, **settings)), jobs.arns)
+        return small.infer(f"file://{source}", f"file://{tmp_path}/out/")
+
+    def test_more_files_than_allowed_fail_the_job(self, jobs: Jobs, users: Users, tmp_path: Path) -> None:
+        for number in range(3):
+            users("u1", name=f"{number}.json")
+        assert self.infer(jobs, tmp_path / "in", tmp_path, batch_input_files=3)["status"] == "ACTIVE"
+        job = self.infer(jobs, tmp_path / "in", tmp_path, batch_input_files=2)
+        assert (job["status"], job["failureReason"]) == ("CREATE FAILED", "The input has 3 files; the quota is 2.")
+
+    def test_more_bytes_than_allowed_fail_the_job(self, jobs: Jobs, users: Users, tmp_path: Path) -> None:
+        source = users("u1", "u2")
+        size = source.stat().st_size
+        assert self.infer(jobs, source, tmp_path, batch_input_bytes=size)["status"] == "ACTIVE"
+        job = self.infer(jobs, source, tmp_path, batch_input_bytes=size - 1)
+        assert f"{size} bytes" in job["failureReason"]
+
+    def test_more_rows_in_a_file_than_allowed_fail_the_job(self, jobs: Jobs, users: Users, tmp_path: Path) -> None:
+        users("u1", "u2", name="a.json")
+        source = users("u1", name="b.json").parent
+        assert self.infer(jobs, source, tmp_path, batch_inference_rows=2)["status"] == "ACTIVE"
+        job = self.infer(jobs, source, tmp_path, batch_inference_rows=1)
+        assert (job["status"], "a.json holds more than 1 rows" in job["failureReason"]) == ("CREATE FAILED", True)

@@ -30,37 +30,41 @@ class Datasets:
     items: pl.DataFrame | None
     users: pl.DataFrame | None
     schemas: Mapping[str, DatasetSchema]
+    actions: pl.DataFrame | None = None
+    action_interactions: pl.DataFrame | None = None
 
 
 def load_datasets(files: Mapping[str, Sequence[Path]], schemas: Mapping[str, DatasetSchema]) -> Datasets:
     """Read the imports of a dataset group.
 
     Args:
-        files: dataset type (``INTERACTIONS``, ``ITEMS``, ``USERS``) -> the files of ``import_csv`` that make it up,
+        files: dataset type (``INTERACTIONS``, ``ITEMS``, ...) -> the files of ``import_csv`` that make it up,
             oldest first: a full import and the incremental ones since. Types without files are absent.
         schemas: dataset type -> the schema that the dataset has now. A part imported under an earlier schema has nulls
             in columns added since.
 
     Where several records have one ITEM_ID or USER_ID, the last one counts.
     """
-
-    def load(kind: str) -> pl.DataFrame | None:
-        parts = files.get(kind)
-        if not parts:
-            return None
-        columns = {field.name.upper(): COLUMN_TYPES[field.type] for field in schemas[kind].fields}
-        table = pl.concat([pl.scan_ipc(part) for part in parts], how="diagonal_relaxed").collect()
-        table = table.with_columns(
-            pl.lit(None, dtype).alias(name) for name, dtype in columns.items() if name not in table.columns
-        )
-        if key := _KEYS.get(kind):
-            table = table.unique(key, keep="last", maintain_order=True)
-        return table.select(list(columns))
-
-    interactions = load("INTERACTIONS")
-    if interactions is None:
+    if not files.get("INTERACTIONS"):
         raise ValueError("a dataset group without an Interactions import cannot be trained on")
-    return Datasets(interactions, load("ITEMS"), load("USERS"), dict(schemas))
+    interactions, items, users, actions, action_interactions = (
+        load_dataset(files[kind], schemas[kind]) if files.get(kind) else None
+        for kind in ("INTERACTIONS", "ITEMS", "USERS", "ACTIONS", "ACTION_INTERACTIONS")
+    )
+    assert interactions is not None
+    return Datasets(interactions, items, users, dict(schemas), actions, action_interactions)
+
+
+def load_dataset(parts: Sequence[Path], schema: DatasetSchema) -> pl.DataFrame:
+    """One dataset of :func:`load_datasets`, from at least one file."""
+    columns = {field.name.upper(): COLUMN_TYPES[field.type] for field in schema.fields}
+    table = pl.concat([pl.scan_ipc(part) for part in parts], how="diagonal_relaxed").collect()
+    table = table.with_columns(
+        pl.lit(None, dtype).alias(name) for name, dtype in columns.items() if name not in table.columns
+    )
+    if key := _KEYS.get(schema.dataset_type):
+        table = table.unique(key, keep="last", maintain_order=True)
+    return table.select(list(columns))
 
 
 def encode(values: pl.Series, ids: pl.Series) -> pl.Series:

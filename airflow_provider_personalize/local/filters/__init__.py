@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_personalize.local.filters.check import UnsupportedFilterError, check_filter
+from airflow_provider_personalize.local.filters.check import UnsupportedFilterError, check_filter, check_recipe
 
 if TYPE_CHECKING:
     from airflow_provider_personalize.local.filters.compile import Filter, compile_filter
 
-__all__ = ["Filter", "UnsupportedFilterError", "check_filter", "compile_filter"]
+__all__ = ["Filter", "UnsupportedFilterError", "check_filter", "check_recipe", "compile_filter"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,19 +1,23 @@
-"""Evaluate a filter over the datasets, once for a job.
+"""Evaluate a filter over the datasets, block by block.
 
-A condition on Items (or, for segments, on users) is a mask over the catalogue. A condition on a user's own interactions
-is a set of items a user, which a block of rows takes its users' part of.
+What a clause on columns holds for is a set of the catalogue, shared by all rows that compare with the same values. A
+clause on a user's own interactions holds for a few items of each row, or for all but a few. So a row's answer is a mask
+that many rows share, corrected at the items that its own user touched.
 
 What the service leaves open is decided so: ``NOT IN`` holds for every item that ``IN`` does not hold for, items without
-a value among them; no comparison holds for an item without a value; of an ``a|b`` value any part may match.
+a value among them; no comparison holds for an item without a value; of an ``a|b`` value any part may match; a user or
+an item that is not known has no values and no interactions; where an INCLUDE's IF fails, that INCLUDE is as if it were
+not there, so that without any left everything is included.
 """
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
-from typing import Any, TypeVar
+from functools import partial, reduce
+from itertools import chain, islice, repeat
+from typing import TypeVar
 
 import numpy as np
 import polars as pl
@@ -23,218 +27,388 @@ from airflow_provider_personalize.batch.filter_expression import (
     Action,
     AnyValue,
     Clause,
-    Comparator,
     Comparison,
     Condition,
     Dataset,
+    Field,
     FilterExpression,
     Membership,
+    Parameter,
     Subject,
 )
 from airflow_provider_personalize.local.datasets.dataset import Datasets, encode
-from airflow_provider_personalize.local.filters.check import UnsupportedFilterError, check_filter
+from airflow_provider_personalize.local.filters.bitsets import Bits, BitsetCache, NumberColumn, TextColumn, Universe
+from airflow_provider_personalize.local.filters.check import check_filter, check_recipe, column_of
+from airflow_provider_personalize.local.filters.histories import Histories
+from airflow_provider_personalize.local.filters.row_values import Operand, RowReader, RowValues, operand_of
 from airflow_provider_personalize.local.recipes.model import Model, Row
-from airflow_provider_personalize.local.scoring.selection import Csr, Selection
+from airflow_provider_personalize.local.scoring.selection import EVERYTHING, Csr, Masks, Selection
 
-Mask = NDArray[np.bool_]
 T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+# What a clause compares with at one row: the operands of its conditions that depend on the row. None: its IF fails.
+Key = tuple[Operand, ...] | None
 
 # The service looks at this many of a user's latest events of each type.
 RECENT_EVENTS = 100
-
-_SUBJECTS = {"items": Subject.ITEM_ID, "users": Subject.USER_ID}
-_KEYS = {Dataset.ITEMS: "ITEM_ID", Dataset.USERS: "USER_ID"}
-_COMPARE: Mapping[Comparator, Callable[[Any, Any], Any]] = {
-    Comparator.EQUAL: operator.eq,
-    Comparator.NOT_EQUAL: operator.ne,
-    Comparator.LESS: operator.lt,
-    Comparator.LESS_OR_EQUAL: operator.le,
-    Comparator.GREATER: operator.gt,
-    Comparator.GREATER_OR_EQUAL: operator.ge,
-}
-
-
-@dataclass(frozen=True)
-class Filter:
-    """What each user may be answered with. ``users``: ids in byte order, one row of the selection's sets each."""
-
-    users: pl.Series
-    selection: Selection
-
-    def select(self, rows: Sequence[Row]) -> Selection:
-        """The selection of a block of input rows; a user without interactions has empty sets."""
-        if self.selection.excluded is None and self.selection.candidates is None and self.selection.also is None:
-            return self.selection
-        ids = pl.Series([None if row is None else row.get("userId") for row in rows], dtype=pl.String)
-        return self.selection.take(encode(ids, self.users).to_numpy())
+CACHE_BYTES = 128 << 20
+_BLOCK_BYTES = 64 << 20  # the masks of one block, of which some are held twice
+_LARGEST_BLOCK = 4096
+_NOTHING = 0  # the number of the empty mask in every block
 
 
 def compile_filter(
-    expression: FilterExpression, datasets: Datasets, model: Model, recent_events: int = RECENT_EVENTS
+    expression: FilterExpression,
+    datasets: Datasets,
+    model: Model,
+    recent_events: int = RECENT_EVENTS,
+    cache_bytes: int = CACHE_BYTES,
 ) -> Filter:
-    """Evaluate ``expression`` for what ``model`` answers with.
+    """Prepare ``expression`` for what ``model`` answers with.
 
     Args:
         recent_events: how many of a user's latest events of each type are seen.
+        cache_bytes: of sets that are held from block to block.
 
     Raises:
-        UnsupportedFilterError, FilterSyntaxError: as ``check_filter``; or the filter is on another id than answers are.
+        FilterSyntaxError: as ``check_filter``.
+        UnsupportedFilterError: as ``check_recipe``.
     """
     check_filter(expression, datasets.schemas)
-    subject = _SUBJECTS[model.answers_with]
-    for clause in expression.clauses:
-        if clause.subject is not subject:
-            raise UnsupportedFilterError(
-                f"The filter is on {clause.subject.value}; {model.recipe} answers with {model.answers_with} "
-                f"and takes one on {subject.value}."
-            )
-    compiler = _Compiler(datasets, model.answer_ids, recent_events)
-    own, general = _by_scope(expression.clauses)
+    check_recipe(expression, model.recipe)
+    universe = Universe(model.answer_ids)
+    histories = Histories(datasets.interactions, universe, recent_events)
+    own = [c for c in expression.clauses if c.dataset is Dataset.INTERACTIONS and c.subject is Subject.ITEM_ID]
+    others = [c for c in expression.clauses if c not in own]
     return Filter(
-        compiler.users,
-        _combine(
-            len(model.answer_ids),
-            len(compiler.users),
-            compiler.masks(general, Action.INCLUDE),
-            compiler.masks(general, Action.EXCLUDE),
-            compiler.sets(own, Action.INCLUDE),
-            compiler.sets(own, Action.EXCLUDE),
-        ),
+        universe,
+        RowReader(expression, datasets),
+        _SharedClauses(others, datasets, universe, histories, BitsetCache(cache_bytes)),
+        _OwnClauses(own, universe, histories),
     )
 
 
-def _by_scope(clauses: Iterable[Clause]) -> tuple[list[Clause], list[Clause]]:
-    """Clauses on the interactions of the row's own user, and those that mean the same for every row."""
-    own = [c for c in clauses if c.dataset is Dataset.INTERACTIONS and c.subject is Subject.ITEM_ID]
-    return own, [c for c in clauses if c not in own]
+class Filter:
+    """What rows may be answered with."""
+
+    def __init__(self, universe: Universe, reader: RowReader, shared: _SharedClauses, own: _OwnClauses) -> None:
+        self._universe = universe
+        self._reader = reader
+        self._shared = shared
+        self._own = own
+
+    @property
+    def block_rows(self) -> int:
+        """The most rows to filter at once, so that their masks stay small."""
+        one_each = self._shared.vary or self._own.includes
+        return max(1, _BLOCK_BYTES // max(1, self._universe.nbytes)) if one_each else _LARGEST_BLOCK
+
+    def select(self, rows: Sequence[Row]) -> tuple[Selection, dict[int, str]]:
+        """The selection of a block of input rows, and for some rows why they cannot be filtered.
+
+        Those rows, and the ones that are None, must not be answered: their part of the selection means nothing.
+        """
+        values = self._reader.read(rows)
+        if not values.rows:
+            return EVERYTHING, values.errors
+        masks = _BlockMasks([self._universe.nothing()])
+        shared = self._shared.masks(values, masks, self._own.includes)
+        own = self._own.evaluated(values, rows)
+        # The mask of a row where its own INCLUDEs do not hold; where they do it is the free one.
+        without = np.where(shared.kept >= 0, shared.kept, np.where(own.includes, _NOTHING, shared.free))
+        usual = np.where(own.excluded_elsewhere, _NOTHING, np.where(own.included_elsewhere, shared.free, without))
+        usually = masks.hold(usual[own.rows], own.items)
+        left = masks.hold(np.where(own.included, shared.free[own.rows], without[own.rows]), own.items) & ~own.excluded
+        added, removed = left & ~usually, usually & ~left
+        live = np.array(values.rows)
+        if not usual.any():
+            return Selection(candidates=self._sets(live, own, added, len(rows))), values.errors
+        numbers, bits = masks.table(usual, own.rows[added], own.items[added])
+        # Rows that are not live get a mask that makes the block no more varied.
+        of_row = np.full(len(rows), numbers[0])
+        of_row[live] = numbers
+        excluded = self._sets(live, own, removed, len(rows)) if removed.any() else None
+        # Recipes answer rows that are alike once, so it is told where nothing is restricted.
+        free = len(bits) == 1 and np.array_equal(bits[0], self._universe.everything())
+        return Selection(excluded=excluded, masks=None if free else Masks(bits, of_row)), values.errors
+
+    def _sets(self, live: Ints, own: _Own, which: Bools, n: int) -> Csr:
+        """Some of the pairs as sets of the n rows of a block."""
+        keys = live[own.rows[which]] * len(self._universe) + own.items[which]
+        keys.sort()
+        return Csr.from_keys(keys, n, len(self._universe))
+
+
+class _BlockMasks(list[Bits]):
+    """The masks of a block; the first is empty."""
+
+    def hold(self, numbers: Ints, items: Ints) -> Bools:
+        """(pairs,) whether each pair's mask has its item."""
+        held = np.zeros(len(items), np.bool_)
+        order = np.argsort(numbers, kind="stable")
+        for part in np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1):
+            if len(part):
+                held[part] = self[numbers[part[0]]][items[part] >> 3] & _bit(items[part]) != 0
+        return held
+
+    def table(self, numbers: Ints, rows: Ints, items: Ints) -> tuple[Ints, Bits]:
+        """Masks side by side, each once, and each row's place there; some rows get items that their mask lacks."""
+        getting, owner = np.unique(rows, return_inverse=True)
+        shared, places = np.unique(np.delete(numbers, getting), return_inverse=True)
+        table = np.empty((len(shared) + len(getting), len(self[0])), np.uint8)
+        for place, number in enumerate([*shared.tolist(), *numbers[getting].tolist()]):
+            table[place] = self[number]
+        np.bitwise_or.at(table, (len(shared) + owner, items >> 3), _bit(items))
+        of_row = np.empty_like(numbers)
+        of_row[getting] = len(shared) + np.arange(len(getting))
+        of_row[np.delete(np.arange(len(numbers)), getting)] = places
+        return of_row, table
+
+
+def _bit(items: Ints) -> Bits:
+    return np.uint8(1) << (items & 7).astype(np.uint8)
 
 
 @dataclass(frozen=True)
-class _Sets:
-    """A set of items a user: sorted keys ``user * items + item``, or all but those."""
+class _SharedMasks:
+    """Numbers of masks for k rows.
 
-    keys: NDArray[np.int64]
-    inverted: bool = False
+    free: what no EXCLUDE holds for. kept: the part of it that an INCLUDE holds for; -1 where no INCLUDE applies.
+    """
 
-    def __invert__(self) -> _Sets:
-        return _Sets(self.keys, not self.inverted)
-
-    def __and__(self, other: _Sets) -> _Sets:
-        if self.inverted and other.inverted:
-            return _Sets(np.union1d(self.keys, other.keys), True)
-        if self.inverted or other.inverted:
-            kept, dropped = (other, self) if self.inverted else (self, other)
-            return _Sets(np.setdiff1d(kept.keys, dropped.keys, assume_unique=True))
-        return _Sets(np.intersect1d(self.keys, other.keys, assume_unique=True))
-
-    def __or__(self, other: _Sets) -> _Sets:
-        return ~(~self & ~other)
+    free: Ints
+    kept: Ints
 
 
-_NOTHING = _Sets(np.empty(0, np.int64))
+class _SharedClauses:
+    """The clauses that hold for the same ids at every row with the same values."""
 
-
-def _combine(
-    items: int, users: int, included: Mask | None, excluded: Mask | None, own: _Sets | None, not_own: _Sets | None
-) -> Selection:
-    """(included or own) and not (excluded or not_own); everything is included where nothing is said of it."""
-    free = np.ones(items, np.bool_) if excluded is None else ~excluded
-    left = ~(not_own or _NOTHING)
-
-    def selection(mask: Mask, sets: _Sets, also: Selection | None = None) -> Selection:
-        bias = None if mask.all() else np.where(mask, 0, -np.inf).astype(np.float32)
-        if sets.inverted and not len(sets.keys):
-            return Selection(bias, also=also)
-        csr = Csr.from_keys(sets.keys, users, items)
-        return Selection(bias, csr, None, also) if sets.inverted else Selection(bias, None, csr, also)
-
-    if own is None:
-        return selection(free if included is None else included & free, left)
-    if included is None:
-        return selection(free, own & left)
-    return selection(included & free, left, selection(free, own & left))
-
-
-class _Compiler:
-    """Conditions -> masks and sets."""
-
-    def __init__(self, datasets: Datasets, ids: pl.Series, recent_events: int) -> None:
+    def __init__(
+        self,
+        clauses: Sequence[Clause],
+        datasets: Datasets,
+        universe: Universe,
+        histories: Histories,
+        cache: BitsetCache,
+    ) -> None:
+        self._clauses = clauses
         self._datasets = datasets
-        self._ids = ids
-        self._recent = recent_events
-        self.users = datasets.interactions["USER_ID"].unique().sort()
-        self._events: pl.DataFrame | None = None
+        self._universe = universe
+        self._histories = histories
+        self._cache = cache
+        self._columns: dict[str, TextColumn | NumberColumn] = {}
 
-    def masks(self, clauses: Iterable[Clause], action: Action) -> Mask | None:
-        """What any of the clauses with that action holds for; None without such a clause."""
-        found = [_evaluate(clause, self._mask) for clause in clauses if clause.action is action]
-        return reduce(operator.or_, found) if found else None
+    @property
+    def vary(self) -> bool:
+        """Whether there may be a mask of its own for each row."""
+        return any(map(_varying, self._clauses))
 
-    def sets(self, clauses: Iterable[Clause], action: Action) -> _Sets | None:
-        found = [_evaluate(clause, self._set) for clause in clauses if clause.action is action]
-        return reduce(operator.or_, found) if found else None
+    def masks(self, values: RowValues, masks: _BlockMasks, both: bool) -> _SharedMasks:
+        """Add the masks of a block's rows to ``masks``. ``both``: free ones also where there are kept ones."""
+        index, keys = _distinct(_keys(self._clauses, values))
+        free, kept = np.zeros(len(keys), np.int64), np.full(len(keys), -1)
+        for number, key in enumerate(keys):
+            if any(_applying(self._clauses, key, Action.INCLUDE)):
+                kept[number] = len(masks)
+                masks.append(self._cache.get(("kept", key), partial(self._kept, key)))
+            if both or kept[number] < 0:
+                free[number] = len(masks)
+                masks.append(self._free(key))
+        return _SharedMasks(free[index], kept[index])
 
-    def _mask(self, condition: Condition) -> Mask:
-        if condition.field.dataset is Dataset.INTERACTIONS:
-            assert isinstance(condition, Membership)
-            seen = encode(self._of_types(condition)["USER_ID"], self._ids)
-            return self._at(seen) ^ condition.negated
-        table = self._datasets.items if condition.field.dataset is Dataset.ITEMS else self._datasets.users
-        if table is None:  # a dataset that has a schema but no import yet: nothing has a value
-            return np.full(len(self._ids), isinstance(condition, Membership) and condition.negated)
-        column = table[condition.field.column]
-        holds = self._holds(condition, column)
-        mask = self._at(encode(table[_KEYS[condition.field.dataset]].filter(holds), self._ids))
-        return mask ^ (isinstance(condition, Membership) and condition.negated)
+    def _kept(self, key: tuple[Key, ...]) -> Bits:
+        return self._union(key, Action.INCLUDE) & self._free(key)
 
-    def _holds(self, condition: Condition, column: pl.Series) -> pl.Series:
+    def _free(self, key: tuple[Key, ...]) -> Bits:
+        """Depends on the EXCLUDEs alone, and is held for as many keys as differ in them."""
+        excluding = tuple(
+            operands for clause, operands in zip(self._clauses, key, strict=True) if clause.action is Action.EXCLUDE
+        )
+        return self._cache.get(
+            ("free", excluding), lambda: self._universe.everything() ^ self._union(key, Action.EXCLUDE)
+        )
+
+    def _union(self, key: tuple[Key, ...], action: Action) -> Bits:
+        clauses = _applying(self._clauses, key, action)
+        sets = {}
+        for clause, operands in clauses:
+            for condition in _conditions(clause):
+                sets[condition] = self._set(condition, operands)
+        return _any(clauses, sets, self._universe.nothing())
+
+    def _set(self, condition: Condition, operands: Mapping[Condition, Operand]) -> Bits:
+        if condition in operands:
+            return self._evaluated(condition, operands[condition])
+        constant = operand_of(condition)
+        assert not isinstance(constant, Parameter | Field)
+        return self._cache.get(condition, partial(self._evaluated, condition, constant))
+
+    def _evaluated(self, condition: Condition, operand: Operand) -> Bits:
         if isinstance(condition, Comparison):
-            return pl.Series(_COMPARE[condition.comparator](column, condition.value)).fill_null(False)
-        assert isinstance(condition.values, tuple)
-        schema = self._datasets.schemas[condition.field.dataset.value.upper()]
-        field = schema.find(condition.field.column)
-        if field is not None and field.categorical:
-            values = pl.Series(condition.values, dtype=pl.String)
-            parts = pl.DataFrame(
-                {"row": pl.int_range(len(column), eager=True), "value": column.str.split("|")}
-            ).explode("value")
-            rows = parts.filter(pl.col("value").is_in(values.implode()))["row"].unique().to_numpy()
-            holds = np.zeros(len(column), np.bool_)
-            holds[rows] = True
-            return pl.Series(holds)
-        return column.is_in(list(condition.values)).fill_null(False)
+            column = self._column(condition.field)
+            if operand is None or not isinstance(column, NumberColumn):
+                return self._universe.nothing()
+            assert isinstance(operand, int | float)
+            return column.compared(condition.comparator, operand)
+        held = self._members(condition.field, operand)
+        return self._universe.everything() ^ held if condition.negated else held
 
-    def _at(self, positions: pl.Series) -> Mask:
-        mask = np.zeros(len(self._ids), np.bool_)
-        mask[positions.filter(positions >= 0).to_numpy()] = True
-        return mask
+    def _members(self, field: Field, values: Operand) -> Bits:
+        assert isinstance(values, tuple | AnyValue)
+        if field.dataset is Dataset.INTERACTIONS:  # of UserID: the users with such events
+            positions = self._universe.positions(self._histories.with_events(values))
+            return self._universe.set_of(positions[positions >= 0])
+        column = self._column(field)
+        if isinstance(column, TextColumn) and isinstance(values, tuple):
+            return column.any_of(values, self._cache, field.column)
+        return self._universe.nothing()
 
-    def _set(self, condition: Condition) -> _Sets:
-        assert isinstance(condition, Membership)
-        events = self._of_types(condition)
-        user = encode(events["USER_ID"], self.users).to_numpy()
-        item = encode(events["ITEM_ID"], self._ids).to_numpy()
-        keys = np.unique((user * len(self._ids) + item)[item >= 0])
-        return _Sets(keys, condition.negated)
-
-    def _of_types(self, condition: Membership) -> pl.DataFrame:
-        """The latest events of the condition's types, whatever its sign."""
-        if self._events is None:
-            by_user_and_type = pl.int_range(pl.len()).over("USER_ID", "EVENT_TYPE")
-            self._events = (
-                self._datasets.interactions.select(
-                    "USER_ID", "ITEM_ID", "TIMESTAMP", pl.col("EVENT_TYPE").str.to_lowercase()
-                )
-                .with_row_index()
-                .sort("TIMESTAMP", "index", descending=True)
-                .filter(by_user_and_type < self._recent)
-            )
-        if isinstance(condition.values, AnyValue):
-            return self._events
-        assert isinstance(condition.values, tuple)
-        return self._events.filter(pl.col("EVENT_TYPE").is_in([value.lower() for value in condition.values]))
+    def _column(self, field: Field) -> TextColumn | NumberColumn | None:
+        """None for a dataset that has a schema and no records: no id has a value."""
+        table, key = {
+            Dataset.ITEMS: (self._datasets.items, "ITEM_ID"),
+            Dataset.USERS: (self._datasets.users, "USER_ID"),
+        }[field.dataset]
+        column = column_of(field, self._datasets.schemas)
+        if table is None or column is None:
+            return None
+        if field.column not in self._columns:
+            kind = NumberColumn if column.numeric else TextColumn
+            self._columns[field.column] = kind(self._universe, table[key], table[field.column], column)
+        return self._columns[field.column]
 
 
-def _evaluate(clause: Clause, evaluate: Callable[[Condition], T]) -> T:
-    """AND binds tighter than OR."""
-    return reduce(operator.or_, (reduce(operator.and_, map(evaluate, group)) for group in clause.conditions))
+@dataclass(frozen=True)
+class _Own:
+    """What clauses on own interactions say of k rows: at e pairs of a row and an item, and elsewhere.
+
+    includes: (k,) whether an INCLUDE applies. included_elsewhere, excluded_elsewhere: (k,) what holds for all items
+    that are in no pair. rows, items, included, excluded: (e,) the pairs, and what holds for them.
+    """
+
+    includes: Bools
+    included_elsewhere: Bools
+    excluded_elsewhere: Bools
+    rows: Ints
+    items: Ints
+    included: Bools
+    excluded: Bools
+
+
+class _OwnClauses:
+    """The clauses on what the row's own user did."""
+
+    def __init__(self, clauses: Sequence[Clause], universe: Universe, histories: Histories) -> None:
+        self.clauses = clauses
+        self._universe = universe
+        self._histories = histories
+
+    @property
+    def includes(self) -> bool:
+        """Whether there is an INCLUDE among them."""
+        return any(clause.action is Action.INCLUDE for clause in self.clauses)
+
+    def evaluated(self, values: RowValues, rows: Sequence[Row]) -> _Own:
+        includes, included_elsewhere, excluded_elsewhere = np.zeros((3, len(values.rows)), np.bool_)
+        pairs, included, excluded = [np.empty(0, np.int64)], [np.empty(0, np.bool_)], [np.empty(0, np.bool_)]
+        if self.clauses:
+            users = self._users([rows[position] for position in values.rows])
+            index, keys = _distinct(_keys(self.clauses, values))
+            for number, key in enumerate(keys):
+                mine = np.flatnonzero(index == number)
+                touched, there, elsewhere = self._of_rows(mine, users[mine], key)
+                including, excluding = (_applying(self.clauses, key, action) for action in Action)
+                includes[mine] = bool(including)
+                included_elsewhere[mine] = _any(including, elsewhere, False)
+                excluded_elsewhere[mine] = _any(excluding, elsewhere, False)
+                pairs.append(touched)
+                included.append(_any(including, there, np.zeros(len(touched), np.bool_)))
+                excluded.append(_any(excluding, there, np.zeros(len(touched), np.bool_)))
+        row, item = np.divmod(np.concatenate(pairs), max(len(self._universe), 1))
+        return _Own(
+            includes,
+            included_elsewhere,
+            excluded_elsewhere,
+            row,
+            item,
+            np.concatenate(included),
+            np.concatenate(excluded),
+        )
+
+    def _users(self, rows: Sequence[Row]) -> Ints:
+        ids = pl.Series([row and row.get("userId") for row in rows], dtype=pl.String)
+        return encode(ids, self._histories.users).to_numpy()
+
+    def _of_rows(
+        self, rows: Ints, users: Ints, key: tuple[Key, ...]
+    ) -> tuple[Ints, dict[Condition, Bools], dict[Condition, bool]]:
+        """(pairs ``row * m + item`` that a condition is about, whether each condition holds there, and elsewhere)."""
+        sets: dict[Condition, Ints] = {}
+        for action in Action:
+            for clause, operands in _applying(self.clauses, key, action):
+                for condition in _conditions(clause):
+                    types = operands[condition] if condition in operands else operand_of(condition)
+                    assert isinstance(types, tuple | AnyValue)
+                    items = self._histories.items_of(types).take(users)
+                    sets[condition] = rows[items.rows()] * len(self._universe) + items.indices
+        touched = (
+            np.unique(np.concatenate(list(sets.values()))) if len(sets) > 1 else next(iter(sets.values()), rows[:0])
+        )
+        there, elsewhere = {}, {}
+        for condition, held in sets.items():
+            negated = isinstance(condition, Membership) and condition.negated
+            there[condition] = np.full(len(touched), negated)
+            there[condition][slice(None) if held is touched else np.searchsorted(touched, held)] = not negated
+            elsewhere[condition] = negated
+        return touched, there, elsewhere
+
+
+def _conditions(clause: Clause) -> Iterable[Condition]:
+    """Those of WHERE."""
+    return chain.from_iterable(clause.conditions)
+
+
+def _varying(clause: Clause) -> list[Condition]:
+    """The conditions whose operand is the row's to give."""
+    return [c for c in dict.fromkeys(_conditions(clause)) if isinstance(operand_of(c), Parameter | Field)]
+
+
+def _keys(clauses: Sequence[Clause], values: RowValues) -> Iterator[tuple[Key, ...]]:
+    """For each row what each clause compares with there."""
+
+    def of(clause: Clause) -> Iterable[Key]:
+        varying = [values.operands[condition] for condition in _varying(clause)]
+        keys = zip(*varying, strict=True) if varying else repeat(())
+        if (applies := values.applies.get(clause)) is None:
+            return keys
+        return (key if holds else None for key, holds in zip(keys, applies, strict=False))
+
+    return islice(zip(*map(of, clauses), strict=False) if clauses else repeat(()), len(values.rows))
+
+
+def _distinct(keys: Iterable[K]) -> tuple[Ints, list[K]]:
+    """(the number of each key, the keys by number)."""
+    numbers: dict[K, int] = {}
+    index = np.fromiter((numbers.setdefault(key, len(numbers)) for key in keys), np.int64)
+    return index, list(numbers)
+
+
+def _applying(
+    clauses: Sequence[Clause], key: tuple[Key, ...], action: Action
+) -> list[tuple[Clause, Mapping[Condition, Operand]]]:
+    """The clauses of an action whose IF holds, each with the operands of its conditions that vary."""
+    return [
+        (clause, dict(zip(_varying(clause), operands, strict=True)))
+        for clause, operands in zip(clauses, key, strict=True)
+        if clause.action is action and operands is not None
+    ]
+
+
+def _any(clauses: Iterable[tuple[Clause, object]], holds: Mapping[Condition, T], none: T) -> T:
+    """Where any of the clauses holds, given where each condition does. AND binds tighter than OR."""
+    all_of = (
+        reduce(operator.and_, map(holds.__getitem__, group)) for clause, _ in clauses for group in clause.conditions
+    )
+    return reduce(operator.or_, all_of, none)

@@ -1,8 +1,4 @@
-"""aws-item-affinity: users for an item.
-
-WARP scores compare within a row only, so the model that ranks users is trained on the transpose: items are the rows
-that it ranks for, users the columns that it ranks.
-"""
+"""aws-item-affinity: users for an item. `segments` says how users are compared."""
 
 from __future__ import annotations
 
@@ -19,10 +15,10 @@ from airflow_provider_personalize.local.recipes.model import (
     Model,
     Row,
     TrainingConfig,
-    epochs_progress,
     present,
 )
-from airflow_provider_personalize.local.recipes.warp import DIMENSION, EPOCHS, fit_warp
+from airflow_provider_personalize.local.recipes.segments import fit_segments
+from airflow_provider_personalize.local.recipes.warp import DIMENSION
 from airflow_provider_personalize.local.scoring.selection import Selection
 from airflow_provider_personalize.local.scoring.topk import select
 
@@ -65,23 +61,19 @@ class ItemAffinity:
     def fit(self, datasets: Datasets, config: TrainingConfig) -> ItemAffinityModel:
         dimension = config.whole("hidden_dimension", DIMENSION, 32, 256)
         events = training_events(datasets, config)
-        progress = epochs_progress(config, EPOCHS)
-        next(progress)
-        # Only items with events have factors here: nothing can be said of the users of another.
-        trained, item = np.unique(events.item, return_inverse=True)
-        factors = fit_warp(
-            item.astype(np.int32),
-            events.user,
-            np.ones(len(events), np.float32),
-            (len(trained), len(events.user_ids)),
-            config,
-            progress,
-            dimension=dimension,
-        )
-        item_ids = events.item_ids.gather(trained)
+        segments = fit_segments(events, config, dimension)
         manifest = {
             **config.manifest(),
-            "counts": {"users": len(events.user_ids), "items": len(item_ids), "interactions": len(events)},
+            **segments.manifest,
+            "counts": {
+                "users": len(events.user_ids),
+                "items": len(segments.item_ids),
+                "interactions": len(events),
+            },
         }
-        arrays = {"item_factors": factors.rows, "user_factors": factors.columns, "user_bias": factors.column_bias}
-        return ItemAffinityModel(self.name, manifest, arrays, {"items": item_ids, "users": events.user_ids})
+        arrays = {
+            "item_factors": segments.item_factors,
+            "user_factors": segments.user_factors,
+            "user_bias": segments.user_bias,
+        }
+        return ItemAffinityModel(self.name, manifest, arrays, {"items": segments.item_ids, "users": events.user_ids})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Protocol
 
@@ -30,12 +30,45 @@ class TrainingError(ValueError):
 
 
 @dataclass(frozen=True)
+class EventParameter:
+    """One entry of ``eventsConfig``: which events of a type train, and how much they count beside the others."""
+
+    event_type: str
+    value_threshold: float | None = None
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Objective:
+    """``optimizationObjective``: a numeric column of Items to lean towards. sensitivity: LOW, MEDIUM, HIGH or OFF."""
+
+    item_attribute: str
+    sensitivity: str
+
+
+@dataclass(frozen=True)
+class Search:
+    """Which hyperparameters to search, and how long.
+
+    ranges: name -> (least, most) of whole numbers or of reals, or the values of a choice.
+    jobs: the most models to train for it.
+    """
+
+    ranges: Mapping[str, tuple[int, int] | tuple[float, float] | tuple[str, ...]]
+    jobs: int
+
+
+@dataclass(frozen=True)
 class TrainingConfig:
     """What a solution says about training.
 
-    hyperparameters: only those that the solution names; a recipe's defaults are its own.
+    hyperparameters: those of the algorithm and of the feature transformation, only those that the solution names; a
+        recipe's defaults are its own.
     event_type: train on events of this type alone.
     event_value_threshold: train on events of at least this value.
+    event_parameters: train on events of these types alone, weighted; none for all, alike.
+    objective: what recommendations should also be good at.
+    search: hyperparameters to find; a recipe searches those that it has.
     threads: of LightFM; with more than one the same seed no longer gives the same model.
     progress: called with (epochs done, epochs in all).
     """
@@ -43,6 +76,9 @@ class TrainingConfig:
     hyperparameters: Mapping[str, str] = field(default_factory=dict)
     event_type: str | None = None
     event_value_threshold: float | None = None
+    event_parameters: tuple[EventParameter, ...] = ()
+    objective: Objective | None = None
+    search: Search | None = None
     seed: int = 0
     threads: int = 1
     progress: Callable[[int, int], None] | None = None
@@ -54,7 +90,17 @@ class TrainingConfig:
             "hyperparameters": dict(self.hyperparameters),
             "event_type": self.event_type,
             "event_value_threshold": self.event_value_threshold,
+            "event_parameters": [asdict(parameter) for parameter in self.event_parameters],
         }
+
+    @classmethod
+    def choosing_events_of(cls, manifest: Mapping[str, Any]) -> TrainingConfig:
+        """What chooses and weighs the same events as when the model of a manifest was trained."""
+        return cls(
+            event_type=manifest["event_type"],
+            event_value_threshold=manifest["event_value_threshold"],
+            event_parameters=tuple(EventParameter(**entry) for entry in manifest["event_parameters"]),
+        )
 
     def whole(self, name: str, default: int, least: int, most: int) -> int:
         """A hyperparameter that is a whole number within a range."""
@@ -69,6 +115,26 @@ class TrainingConfig:
             raise TrainingError(f"Hyperparameter {name} is {value}; it must lie in [{least}, {most}].")
         return value
 
+    def real(self, name: str, default: float, least: float, most: float) -> float:
+        """A hyperparameter that is a number within a range."""
+        text = self.hyperparameters.get(name)
+        if text is None:
+            return default
+        try:
+            value = float(text)
+        except ValueError:
+            raise TrainingError(f"Hyperparameter {name} is {text!r}; a number was expected.") from None
+        if not least <= value <= most:
+            raise TrainingError(f"Hyperparameter {name} is {text}; it must lie in [{least}, {most}].")
+        return value
+
+    def choice(self, name: str, default: str, *choices: str) -> str:
+        """A hyperparameter that is one of some words."""
+        text = self.hyperparameters.get(name, default)
+        if text not in choices:
+            raise TrainingError(f"Hyperparameter {name} is {text!r}; it must be one of {', '.join(choices)}.")
+        return text
+
     def flag(self, name: str, default: bool) -> bool:
         """A hyperparameter that is true or false."""
         text = self.hyperparameters.get(name, str(default)).lower()
@@ -81,14 +147,17 @@ class TrainingConfig:
 class Answer:
     """The outputs of a block of n rows.
 
-    ids: (n, k) int32 positions in ``model.labels``, best first, -1 where a row has fewer.
+    ids: (n, k) int32 positions in ``model.labels``, best first, -1 where a row has fewer. A position beyond the labels
+        is one in ``strangers``.
     scores: (n, k) int64 in units of 1e-7 (0 where ids is -1); None where the recipe has no scores.
     errors: row -> why it has no output.
+    strangers: ids that the model does not know and rows are answered with all the same.
     """
 
     ids: NDArray[np.int32]
     scores: NDArray[np.int64] | None
     errors: dict[int, str]
+    strangers: Sequence[str] = ()
 
 
 class Labels(Sequence[bytes]):
@@ -105,22 +174,31 @@ class Labels(Sequence[bytes]):
             return [orjson.dumps(value) for value in self._ids[position]]
         return orjson.dumps(self._ids[int(position)])
 
-    def rows(self, positions: NDArray[np.int32]) -> list[list[bytes]]:
-        """The labels of each row of an (n, k) array, without its -1."""
-        if len(self._ids) <= _HELD_LABELS:
+    def rows(self, positions: NDArray[np.int32], strangers: Sequence[str] = ()) -> list[list[bytes]]:
+        """The labels of each row of an (n, k) array, without its -1; positions beyond the end point into strangers."""
+        if len(self._ids) <= _HELD_LABELS and not strangers:
             labels = self._all[positions]
         else:
             distinct, where = np.unique(positions, return_inverse=True)
-            labels = _quoted(self._ids.gather(distinct.clip(0)))[where.reshape(positions.shape)]
+            known = distinct[distinct < len(self._ids)].clip(0)
+            beyond = [strangers[position - len(self._ids)] for position in distinct[len(known) :].tolist()]
+            quoted = np.concatenate((_quoted(self._ids.gather(known)), _quoted(beyond)))
+            labels = quoted[where.reshape(positions.shape)]
         lengths = (positions >= 0).sum(axis=1)
         return [row[:length] for row, length in zip(labels.tolist(), lengths.tolist(), strict=True)]
+
+    def joined(self, positions: NDArray[np.int32]) -> list[bytes]:
+        """The labels of one row, without its -1, in a few long pieces with commas inside: for millions of them."""
+        held = positions[positions >= 0]
+        pieces = (held[start : start + _HELD_LABELS] for start in range(0, len(held), _HELD_LABELS))
+        return [orjson.dumps(self._ids.gather(piece).to_list())[1:-1] for piece in pieces]
 
     @cached_property
     def _all(self) -> NDArray[np.object_]:
         return _quoted(self._ids)
 
 
-def _quoted(ids: pl.Series) -> NDArray[np.object_]:
+def _quoted(ids: pl.Series | Sequence[str]) -> NDArray[np.object_]:
     quoted = np.empty(len(ids), np.object_)
     quoted[:] = [orjson.dumps(value) for value in ids]
     return quoted
@@ -135,7 +213,7 @@ class Model(ABC):
 
     recipe: str
     manifest: Mapping[str, Any]
-    arrays: Mapping[str, NDArray[np.float32]]
+    arrays: Mapping[str, NDArray[Any]]
     ids: Mapping[str, pl.Series]
 
     answers_with: ClassVar[str]
@@ -154,6 +232,14 @@ class Model(ABC):
         """How many rows to answer at once, so that an answer's arrays stay small."""
         return max(1, min(_LARGEST_BLOCK, _HELD_RESULTS // max(1, min(num_results, len(self.labels)))))
 
+    def current(self, datasets: Datasets) -> Model:
+        """The model with what users did since training; most recipes see only what they were trained on."""
+        return self
+
+    def configured(self, job: Mapping[str, Any]) -> Model:
+        """The model as a job's ``batchInferenceJobConfig`` wants it to answer; most recipes have nothing to set."""
+        return self
+
     @abstractmethod
     def answer(self, block: Sequence[Row], num_results: int, selection: Selection | None = None) -> Answer:
         """Answer input rows; what a row gets does not depend on the others.
@@ -166,11 +252,11 @@ class Model(ABC):
 
     def find(self, table: str, block: Sequence[Row], key: str) -> NDArray[np.int64]:
         """(n,) positions of each row's id in a table; -1 for an unknown one or no row."""
-        values = pl.Series([None if row is None else _valid(row[key]) for row in block], dtype=pl.String)
+        values = pl.Series([None if row is None else valid(row[key]) for row in block], dtype=pl.String)
         return encode(values, self.ids[table]).to_numpy()
 
 
-def _valid(value: str) -> str | None:
+def valid(value: str) -> str | None:
     """A string that is Unicode; half a surrogate pair in a JSON escape is not, and no id holds one."""
     return value if value.isascii() or not any("\ud800" <= c <= "\udfff" for c in value) else None
 

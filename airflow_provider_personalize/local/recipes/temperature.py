@@ -31,16 +31,9 @@ def fit_temperature(
     """
     if not len(query):
         return 1.0
-    rows = np.unique(query)
-    most = max(1, _LARGEST_SAMPLE // max(1, len(items)))
-    if len(rows) > most:
-        rows = np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
-    used = np.isin(query, rows)
-    local = np.searchsorted(rows, query[used])
-    scores = queries[rows] @ items.T + bias
-    scores -= scores.max(axis=1, keepdims=True)
-    weight = np.bincount(local, minlength=len(rows)).astype(np.float64)
-    observed = float(scores[local, truth[used]].astype(np.float64).sum())
+    scores, local, items_of = _sampled(queries, items, bias, query, truth, seed)
+    weight = np.bincount(local, minlength=len(scores)).astype(np.float64)
+    observed = float(scores[local, items_of].astype(np.float64).sum())
     powers = np.empty_like(scores)
 
     def expected(inverse: float) -> float:
@@ -56,3 +49,41 @@ def fit_temperature(
         else:
             high = middle
     return float(np.round(np.exp(-(low + high) / 2), 6))
+
+
+def log_loss(
+    queries: NDArray[np.float32],
+    items: NDArray[np.float32],
+    bias: NDArray[np.float32],
+    query: NDArray[np.int32],
+    truth: NDArray[np.int32],
+    temperature: float,
+    seed: int,
+) -> float:
+    """The mean that :func:`fit_temperature` minimises, at a given T, on the same sample; 0.0 without events."""
+    if not len(query):
+        return 0.0
+    scores, local, items_of = _sampled(queries, items, bias, query, truth, seed)
+    scores *= np.float32(1 / temperature)
+    logits = scores[local, items_of].astype(np.float64)
+    normalizers = np.log(np.exp(scores, out=scores).sum(axis=1, dtype=np.float64))
+    return float((normalizers[local] - logits).mean())
+
+
+def _sampled(
+    queries: NDArray[np.float32],
+    items: NDArray[np.float32],
+    bias: NDArray[np.float32],
+    query: NDArray[np.int32],
+    truth: NDArray[np.int32],
+    seed: int,
+) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int32]]:
+    """Scores (rows, items) below 0 of as many rows as may be held, and row and item of each of their events."""
+    rows = np.unique(query)
+    most = max(1, _LARGEST_SAMPLE // max(1, len(items)))
+    if len(rows) > most:
+        rows = np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
+    used = np.isin(query, rows)
+    scores = queries[rows] @ items.T + bias
+    scores -= scores.max(axis=1, keepdims=True)
+    return scores, np.searchsorted(rows, query[used]), truth[used]

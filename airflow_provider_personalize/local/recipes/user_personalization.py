@@ -1,23 +1,32 @@
 """aws-user-personalization and aws-user-personalization-v2: items for a user.
 
-WARP factors over (user, item) pairs, newer ones weighing more; v2 also learns from item and user metadata, which places
-items and users without interactions. Everyone else's answer is what is popular.
+WARP factors over (user, item) pairs, newer ones weighing more, of several seeds side by side; a user's factors come
+from her history (`fold_in`). v2 also learns from item and user metadata, which places items and users without
+interactions. Whoever has no history and no metadata is answered with what is popular.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
-from airflow_provider_personalize.local.datasets.dataset import Datasets
-from airflow_provider_personalize.local.recipes.events import Events, training_events
+from airflow_provider_personalize.local.datasets.dataset import Datasets, encode
+from airflow_provider_personalize.local.recipes.events import Events, Histories, events_of_catalogue, training_events
+from airflow_provider_personalize.local.recipes.exploration import Exploration, exploration
 from airflow_provider_personalize.local.recipes.features import tags, with_identity
+from airflow_provider_personalize.local.recipes.fold_in import FoldIn, fit_fold_in
+from airflow_provider_personalize.local.recipes.item_age import creation_times
+from airflow_provider_personalize.local.recipes.lists import log_shares
+from airflow_provider_personalize.local.recipes.metrics import DEPTH, ranking_metrics
 from airflow_provider_personalize.local.recipes.model import (
+    SCORE_UNITS,
     Answer,
     Model,
     Row,
@@ -25,41 +34,118 @@ from airflow_provider_personalize.local.recipes.model import (
     epochs_progress,
     present,
     score_units,
+    valid,
 )
-from airflow_provider_personalize.local.recipes.temperature import fit_temperature
-from airflow_provider_personalize.local.recipes.warp import DIMENSION, EPOCHS, Factors, fit_warp
-from airflow_provider_personalize.local.scoring.selection import Selection
-from airflow_provider_personalize.local.scoring.topk import select
+from airflow_provider_personalize.local.recipes.objective import lean, rewards
+from airflow_provider_personalize.local.recipes.search import best_of, draws
+from airflow_provider_personalize.local.recipes.temperature import fit_temperature, log_loss
+from airflow_provider_personalize.local.recipes.warp import Factors, fit_warp_ensemble
+from airflow_provider_personalize.local.scoring.pairs import score_pairs
+from airflow_provider_personalize.local.scoring.selection import Csr, Selection
+from airflow_provider_personalize.local.scoring.topk import TopK, select
 
-RECENCY = 0.98
-_NEVER = 1e-9  # the share of interactions of an item that has none
+# Chosen on movielens-small without the events that benchmarks/quality.py reports on; docs/quality.md has the figures.
+SEEDS = 2
+DIMENSION = 62  # of all seeds together
+EPOCHS = 15
+MAX_SAMPLED = 50
+TAG_SHARE = 0.3  # of an entity's tags beside its own factors
+RECENCY = 0.98  # of sample weights
+RECENCIES = (0.98, 0.95, 0.9, 1.0)  # of histories, the likeliest of which a model keeps
+
+_DAY = 86_400
+
+
+@dataclass(frozen=True)
+class Changed:
+    """Users whose history is not the one that the model was trained on. user_ids: (n,) in byte order."""
+
+    user_ids: pl.Series
+    histories: Histories
 
 
 @dataclass(frozen=True)
 class UserPersonalizationModel(Model):
-    """arrays: user_factors (u, d), item_factors (i, d), item_bias (i,), popularity (i,) log share of interactions."""
+    """arrays: user_factors (u, d), item_factors (i, d), item_bias (i,), popularity (i,) log share of interactions;
+    fold_in, the map of `fold_in`; history (u,) digests of histories; user_tags (u, d), with metadata of users;
+    item_counts (i,) and item_ages (i,) days, for exploration.
+    """
+
+    changed: Changed | None = None
+    exploration: Exploration | None = None
 
     answers_with: ClassVar[str] = "items"
+
+    def current(self, datasets: Datasets) -> UserPersonalizationModel:
+        """The model that sees what the datasets hold now: users whose history has changed are folded in anew."""
+        config = TrainingConfig.choosing_events_of(self.manifest)
+        events = events_of_catalogue(datasets, config, self.ids["items"])
+        histories = events.histories()
+        known = encode(events.user_ids, self.ids["users"]).to_numpy()
+        same = known >= 0
+        same[same] = self.arrays["history"][known[same]] == histories.digests()[same]
+        user_ids = events.user_ids.filter(pl.Series(~same))
+        return replace(self, changed=Changed(user_ids, histories.take(np.flatnonzero(~same))))
+
+    def configured(self, job: Mapping[str, Any]) -> UserPersonalizationModel:
+        config = job.get("itemExplorationConfig") or {}
+        share = float(config.get("explorationWeight", 0))
+        if share <= 0:
+            return self
+        ages, counts = self.arrays["item_ages"], self.arrays["item_counts"]
+        cut_off = float(config.get("explorationItemAgeCutOff", 30))
+        return replace(self, exploration=exploration(share, cut_off, ages, counts, self.manifest["seed"]))
+
+    def queries(self, block: Sequence[Row]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """(n, d) factors of each row's user, and (n,) whether anything is known of her."""
+        users = self.find("users", block, "userId")
+        queries = np.zeros((len(block), self.arrays["item_factors"].shape[1]), np.float32)
+        queries[users >= 0] = self.arrays["user_factors"][users[users >= 0]]
+        known = users >= 0
+        if self.changed is not None:
+            ids = pl.Series([None if row is None else valid(row["userId"]) for row in block], dtype=pl.String)
+            changed = encode(ids, self.changed.user_ids).to_numpy()
+            rows = np.flatnonzero(changed >= 0)
+            queries[rows] = self._fold_in.users(
+                self.changed.histories.take(changed[rows]), self.arrays["item_factors"], self._tags(users[rows])
+            )
+            known = known | (changed >= 0)
+        return queries, known
+
+    @cached_property
+    def _fold_in(self) -> FoldIn:
+        return FoldIn(self.manifest["recency"], self.arrays["fold_in"])
+
+    def _tags(self, users: NDArray[np.int64]) -> NDArray[np.float32] | None:
+        if "user_tags" not in self.arrays:
+            return None
+        found = np.zeros((len(users), self.arrays["user_tags"].shape[1]), np.float32)
+        found[users >= 0] = self.arrays["user_tags"][users[users >= 0]]
+        return found
 
     def answer(self, block: Sequence[Row], num_results: int, selection: Selection | None = None) -> Answer:
         selection = selection or Selection()
         k = min(num_results, len(self.labels))
         ids = np.full((len(block), k), -1, np.int32)
         scores = np.zeros((len(block), k), np.int64)
-        users = self.find("users", block, "userId")
-        known = np.flatnonzero(users >= 0)
-        strangers = np.flatnonzero((users < 0) & present(block))
-        if len(known):
+        queries, known = self.queries(block)
+        tasted, strangers = np.flatnonzero(known), np.flatnonzero(~known & present(block))
+        if len(tasted):
             scale = np.float32(1 / self.manifest["temperature"])
             best = select(
-                self.arrays["user_factors"][users[known]] * scale,
+                queries[tasted] * scale,
                 self.arrays["item_factors"],
                 k,
                 bias=self.arrays["item_bias"] * scale,
-                selection=selection.take(known),
+                selection=selection.take(tasted),
                 normalize=True,
             )
-            ids[known], scores[known] = best.indices, score_units(best)
+
+            def by_taste(rows: NDArray[np.int64], items: NDArray[np.int64]) -> NDArray[np.float64]:
+                taste = score_pairs(queries[tasted] * scale, self.arrays["item_factors"], rows, items)
+                return taste + self.arrays["item_bias"][items] * np.float64(scale)
+
+            ids[tasted], scores[tasted] = self._explored(block, tasted, best, selection, by_taste)
         if len(strangers):
             # Popularity is the same for all of them; so are the answers, unless the filter tells them apart.
             rows = strangers[:1] if selection.alike else strangers
@@ -72,8 +158,39 @@ class UserPersonalizationModel(Model):
                 selection=selection.take(rows),
                 normalize=True,
             )
-            ids[strangers], scores[strangers] = best.indices, score_units(best)
+            if len(rows) < len(strangers):
+                best = _repeated(best, len(strangers))
+
+            def by_popularity(_: NDArray[np.int64], items: NDArray[np.int64]) -> NDArray[np.float64]:
+                return popularity[items].astype(np.float64)
+
+            ids[strangers], scores[strangers] = self._explored(block, strangers, best, selection, by_popularity)
         return Answer(ids, scores, {})
+
+    def _explored(
+        self, block: Sequence[Row], rows: NDArray[np.int64], best: TopK, selection: Selection, logits: Any
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """(rows, k) ids and scores of some rows, explored where the job wants it."""
+        if self.exploration is None:
+            return best.indices, score_units(best)
+        normalizer = best.log_normalizer
+        assert normalizer is not None
+
+        def units(local: NDArray[np.int64], items: NDArray[np.int64]) -> NDArray[np.int64]:
+            shares = np.exp(logits(local, items) - normalizer[local])
+            return np.asarray(np.rint(shares * SCORE_UNITS), np.int64)
+
+        asked = [block[row] for row in rows.tolist()]
+        return self.exploration.applied(asked, best.indices, score_units(best), selection.take(rows), units)
+
+
+def _repeated(best: TopK, times: int) -> TopK:
+    normalizer = best.log_normalizer
+    return TopK(
+        best.indices.repeat(times, axis=0),
+        best.logits.repeat(times, axis=0),
+        None if normalizer is None else normalizer.repeat(times),
+    )
 
 
 @dataclass(frozen=True)
@@ -86,43 +203,71 @@ class UserPersonalization:
     model: type[Model] = UserPersonalizationModel
 
     def fit(self, datasets: Datasets, config: TrainingConfig) -> UserPersonalizationModel:
-        dimension = config.whole("hidden_dimension", DIMENSION, 32, 256)
-        recency = RECENCY if config.flag(self.recency_parameter, True) else 1.0
+        with threadpool_limits(1, "blas"):  # sums of several threads have no fixed order
+            return self._fit(datasets, config)
+
+    def _fit(self, datasets: Datasets, config: TrainingConfig) -> UserPersonalizationModel:
         events = training_events(datasets, config)
-        user_ids, user_tags, item_tags = self._entities(datasets, events)
-        progress = epochs_progress(config, 2 * EPOCHS)
+        data, held = self._entities(datasets, events)
+        leaning = lean(datasets, config.objective, held.item_ids)
+        settings = [{}] if config.search is None else draws(config.search, self._searched(), config.seed)
+        progress = epochs_progress(config, SEEDS * EPOCHS * (len(settings) + 1))
         next(progress)
+        train, given, truth = held.hold_out_users(config.seed)
+        trials: dict[str, _Trial] = {}
 
-        def train(part: Events) -> tuple[Factors, NDArray[np.bool_]]:
-            return _train(part, events.user_ids, user_ids, user_tags, item_tags, recency, dimension, config, progress)
+        def judge(setting: Mapping[str, str]) -> float:
+            taste = data.train(train, *self._setting(config, setting), progress)
+            trial = min((_Trial.of(taste, given, truth, r, config.seed) for r in taste.recencies), key=lambda t: t.loss)
+            trials[repr(setting)] = trial
+            return trial.loss
 
-        older, newest = events.split()
-        trial, seen = train(older)
-        judged = seen[newest.item]
-        users = _positions(events.user_ids, user_ids)
-        temperature = fit_temperature(
-            trial.rows, trial.columns, trial.column_bias, users[newest.user[judged]], newest.item[judged], config.seed
-        )
-        factors, _ = train(events)
-        counts = events.item_counts()
-        popularity = np.log(np.maximum(counts / counts.sum(), _NEVER)).astype(np.float32)
+        tuned = best_of(settings, judge)
+        trial = trials[repr(tuned)]
+        taste = data.train(held, *self._setting(config, tuned), progress)
+        histories = held.histories()
+        fold_in = taste.fold_in(histories, trial.recency, config.seed)
+        user_factors = fold_in.users(histories, taste.factors.columns, taste.tags)
+        counts = held.item_counts()
+        newest = datasets.interactions.select(pl.col("TIMESTAMP").max()).item()
+        ages = (newest - creation_times(datasets, held.item_ids).to_numpy()) / _DAY
         manifest = {
             **config.manifest(),
-            "temperature": temperature,
-            "counts": {"users": len(user_ids), "items": len(events.item_ids), "interactions": len(events)},
+            "temperature": trial.temperature,
+            "recency": trial.recency,
+            "metrics": trial.metrics(config, leaning, rewards(datasets, config.objective, held.item_ids)),
+            "counts": {"users": len(held.user_ids), "items": len(held.item_ids), "interactions": len(held)},
         }
+        if config.search is not None:
+            used = {"hidden_dimension": str(taste.factors.columns.shape[1]), self.recency_parameter: str(taste.recent)}
+            manifest["tuned_hyperparameters"] = {name: used[name] for name in self._searched()}
         arrays = {
-            "user_factors": factors.rows,
-            "item_factors": factors.columns,
-            "item_bias": factors.column_bias,
-            "popularity": popularity,
+            "user_factors": user_factors,
+            "item_factors": taste.factors.columns,
+            "item_bias": taste.bias(user_factors) + leaning * np.float32(trial.temperature),
+            "popularity": log_shares(counts),
+            "fold_in": fold_in.map,
+            "history": histories.digests(),
+            "item_counts": counts.astype(np.float32),
+            "item_ages": ages.astype(np.float32),
         }
-        return UserPersonalizationModel(self.name, manifest, arrays, {"users": user_ids, "items": events.item_ids})
+        if taste.tags is not None:
+            arrays["user_tags"] = taste.tags
+        return UserPersonalizationModel(self.name, manifest, arrays, {"users": held.user_ids, "items": held.item_ids})
 
-    def _entities(self, datasets: Datasets, events: Events) -> tuple[pl.Series, Any, Any]:
-        """The users that get factors, and the tags of users and items (None without metadata)."""
+    def _searched(self) -> tuple[str, ...]:
+        """What a search may vary; v2 has nothing that the service tunes."""
+        return ("hidden_dimension", self.recency_parameter) if self.recency_parameter == "recency_mask" else ()
+
+    def _setting(self, config: TrainingConfig, tuned: Mapping[str, str]) -> tuple[TrainingConfig, int, bool]:
+        config = replace(config, hyperparameters={**config.hyperparameters, **tuned})
+        dimension = config.whole("hidden_dimension", DIMENSION, 32, 256)
+        return config, dimension, config.flag(self.recency_parameter, True)
+
+    def _entities(self, datasets: Datasets, events: Events) -> tuple[_Entities, Events]:
+        """What is known of users and items beside events, and the events with every user that gets factors."""
         if not self.metadata:
-            return events.user_ids, None, None
+            return _Entities(None, None), events
         user_ids = events.user_ids
         item_tags = tags(datasets.items, datasets.schemas.get("ITEMS"), "ITEM_ID", events.item_ids)
         if datasets.users is not None:
@@ -130,53 +275,127 @@ class UserPersonalization:
         user_tags = tags(datasets.users, datasets.schemas.get("USERS"), "USER_ID", user_ids)
         # A user of whom neither an event nor a tag is known is a stranger.
         placed = (np.diff(user_tags.indptr) > 0) | user_ids.is_in(events.user_ids.implode()).to_numpy()
-        return user_ids.filter(pl.Series(placed)), user_tags[placed], item_tags
+        return _Entities(user_tags[placed], item_tags), events.among(user_ids.filter(pl.Series(placed)))
 
 
-def _train(
-    events: Events,
-    user_table: pl.Series,
-    user_ids: pl.Series,
-    user_tags: Any,
-    item_tags: Any,
-    recency: float,
-    dimension: int,
-    config: TrainingConfig,
-    progress: Any,
-) -> tuple[Factors, NDArray[np.bool_]]:
-    user = _positions(user_table, user_ids)[events.user]
-    shape = (len(user_ids), len(events.item_ids))
-    seen = events.item_counts() > 0
-    trained_users = np.bincount(user, minlength=shape[0]) > 0
-    user_features = None if user_tags is None else with_identity(user_tags, trained_users)
-    item_features = None if item_tags is None else with_identity(item_tags, seen)
-    weight = (recency ** events.age.astype(np.float64)).astype(np.float32)
-    factors = fit_warp(
-        user,
-        events.item,
-        weight,
-        shape,
-        config,
-        progress,
-        dimension=dimension,
-        row_features=user_features,
-        column_features=item_features,
-    )
-    placed = seen if item_tags is None else seen | (np.diff(item_tags.indptr) > 0)
-    return _put_last(factors, placed), placed
+@dataclass(frozen=True)
+class _Entities:
+    """The tags of users and items, scipy CSR; None where the recipe learns from none."""
+
+    user_tags: Any
+    item_tags: Any
+
+    def train(
+        self, events: Events, config: TrainingConfig, dimension: int, recent: bool, progress: Iterator[None]
+    ) -> _Taste:
+        shape = (len(events.user_ids), len(events.item_ids))
+        seen = events.item_counts() > 0
+        options: dict[str, Any] = {"epochs": EPOCHS, "max_sampled": MAX_SAMPLED}
+        tagged = self.user_tags is not None and self.user_tags.shape[1] > 0
+        if self.user_tags is not None:
+            options["row_features"] = with_identity(self.user_tags, events.lengths() > 0, TAG_SHARE)
+            options["column_features"] = with_identity(self.item_tags, seen, TAG_SHARE)
+        if tagged:
+            options["other_row_features"] = with_identity(self.user_tags, np.zeros(shape[0], np.bool_), TAG_SHARE)
+        recency = RECENCY if recent else 1.0
+        weight = events.weight * (recency ** events.age.astype(np.float64)).astype(np.float32)
+        share = [dimension // SEEDS + (member < dimension % SEEDS) for member in range(SEEDS)]
+        factors = fit_warp_ensemble(
+            events.user, events.item, weight, shape, config, progress, dimensions=share, **options
+        )
+        placed = seen if self.item_tags is None else seen | (np.diff(self.item_tags.indptr) > 0)
+        factors = replace(factors, columns=factors.columns * placed[:, None])
+        return _Taste(factors, placed, events, recent)
 
 
-def _put_last(factors: Factors, placed: NDArray[np.bool_]) -> Factors:
-    """Items of which nothing is known come after all others, for every user."""
-    if placed.all():
-        return factors
-    columns, bias = factors.columns.copy(), factors.column_bias.copy()
-    reach = np.linalg.norm(factors.rows, axis=1).max() * np.linalg.norm(columns[placed], axis=1).max()
-    columns[~placed] = 0
-    bias[~placed] = bias[placed].min() - np.float32(1.001) * reach - 1
-    return Factors(factors.rows, columns, bias)
+@dataclass(frozen=True)
+class _Taste:
+    """placed: (items,) of which something is known. events: what was trained on. recent: do newer ones count more?"""
+
+    factors: Factors
+    placed: NDArray[np.bool_]
+    events: Events
+    recent: bool
+
+    @property
+    def recencies(self) -> tuple[float, ...]:
+        """Of histories, to choose from."""
+        return RECENCIES if self.recent else (1.0,)
+
+    @property
+    def tags(self) -> NDArray[np.float32] | None:
+        """(users, d) where each user's metadata alone would put her."""
+        return self.factors.other_rows
+
+    def fold_in(self, histories: Histories, recency: float, seed: int) -> FoldIn:
+        return fit_fold_in(histories, self.factors.columns, self.factors.rows, recency, seed, self.tags)
+
+    def bias(self, users: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(items,) with items of which nothing is known after all others, for every user like these."""
+        bias = self.factors.column_bias
+        if self.placed.all():
+            return bias
+        reach = _largest(users) * _largest(self.factors.columns)
+        # Those who are folded in later may have longer factors.
+        return np.where(self.placed, bias, bias[self.placed].min() - np.float32(4) * reach - 1).astype(np.float32)
 
 
-def _positions(ids: pl.Series, table: pl.Series) -> NDArray[np.int32]:
-    """Where each id of one table stands in another that holds them all."""
-    return table.search_sorted(ids).cast(pl.Int32).to_numpy()
+def _largest(factors: NDArray[np.float32]) -> np.float32:
+    norm: np.float32 = np.linalg.norm(factors, axis=1).max(initial=0)
+    return norm
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """A model of most users, judged on the others, of whom it was given the older part of their histories.
+
+    users: (n,) the judged. queries: (n, d). loss: the mean of -log p of the held-out events.
+    """
+
+    taste: _Taste
+    given: Events
+    truth: Events
+    users: NDArray[np.int32]
+    queries: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    recency: float
+    temperature: float
+    loss: float
+
+    @classmethod
+    def of(cls, taste: _Taste, given: Events, truth: Events, recency: float, seed: int) -> _Trial:
+        users = np.unique(truth.user)
+        fold_in = taste.fold_in(taste.events.histories(), recency, seed)
+        columns = taste.factors.columns
+        tags = None if taste.tags is None else taste.tags[users]
+        queries = fold_in.users(given.histories().take(users), columns, tags)
+        bias = taste.bias(queries)
+        judged = taste.placed[truth.item]
+        events = (np.searchsorted(users, truth.user[judged]).astype(np.int32), truth.item[judged])
+        temperature = fit_temperature(queries, columns, bias, *events, seed)
+        loss = log_loss(queries, columns, bias, *events, temperature, seed)
+        return cls(taste, given, truth, users, queries, bias, recency, temperature, loss)
+
+    def metrics(
+        self, config: TrainingConfig, leaning: NDArray[np.float32], reward: NDArray[np.float64] | None
+    ) -> Mapping[str, float]:
+        """As `metrics` defines them; what a user was given is not recommended to her again."""
+        found = select(
+            self.queries,
+            self.taste.factors.columns,
+            DEPTH,
+            bias=self.bias + leaning * np.float32(self.temperature),
+            selection=Selection(excluded=_sets(self.given).take(self.users)),
+        ).indices
+        return ranking_metrics(
+            found,
+            _sets(self.truth).take(self.users),
+            len(self.truth.item_ids),
+            weight=self.truth.weight if config.event_parameters else None,
+            reward=reward,
+        )
+
+
+def _sets(events: Events) -> Csr:
+    histories = events.histories()
+    return Csr(histories.indptr, histories.item)

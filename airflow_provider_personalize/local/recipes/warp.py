@@ -6,8 +6,11 @@ ranked *for* (its "user" bias) is an artefact that only ever falls, so that it i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -18,6 +21,7 @@ from airflow_provider_personalize.local.recipes.model import TrainingConfig, Tra
 LEARNING_RATE = 0.05
 EPOCHS = 25
 DIMENSION = 63
+MAX_SAMPLED = 10  # items tried for one that is ranked too high
 
 
 @dataclass(frozen=True)
@@ -25,11 +29,13 @@ class Factors:
     """score(row, column) = rows[row] . columns[column] + column_bias[column]; comparable within a row only.
 
     rows: (r, d) float32, columns: (c, d) float32, column_bias: (c,) float32.
+    other_rows: (o, d) float32, the rows of ``other_row_features``.
     """
 
     rows: NDArray[np.float32]
     columns: NDArray[np.float32]
     column_bias: NDArray[np.float32]
+    other_rows: NDArray[np.float32] | None = None
 
 
 def fit_warp(
@@ -42,14 +48,17 @@ def fit_warp(
     *,
     dimension: int = DIMENSION,
     epochs: int = EPOCHS,
+    max_sampled: int = MAX_SAMPLED,
     row_features: Any = None,
     column_features: Any = None,
+    other_row_features: Any = None,
 ) -> Factors:
     """Learn to rank each row's columns above the others.
 
     Args:
         row, column, weight: (nnz,) the positive pairs and their sample weights.
         row_features, column_features: scipy CSR (r, f) and (c, g) float32; None for one feature an entity.
+        other_row_features: scipy CSR (o, f) float32 of rows that are not trained on, but asked for.
 
     Raises:
         TrainingError: training diverged.
@@ -62,7 +71,9 @@ def fit_warp(
     # Both in one order: LightFM pairs weights with interactions by position.
     positives = coo_matrix((ones, (row, column)), shape=shape, dtype=np.float32)
     weights = coo_matrix((weight, (row, column)), shape=shape, dtype=np.float32)
-    learner = LightFM(dimension, loss="warp", learning_rate=LEARNING_RATE, random_state=config.seed)
+    learner = LightFM(
+        dimension, loss="warp", learning_rate=LEARNING_RATE, max_sampled=max_sampled, random_state=config.seed
+    )
     for epoch in range(epochs):
         try:
             with np.errstate(invalid="ignore"):  # its own check of the factors warns before it raises
@@ -79,4 +90,56 @@ def fit_warp(
         next(progress)
     _, rows = learner.get_user_representations(row_features)
     bias, columns = learner.get_item_representations(column_features)
-    return Factors(*(np.array(a, np.float32, order="C") for a in (rows, columns, bias)))
+    others = None
+    if other_row_features is not None:
+        others = np.array(learner.get_user_representations(other_row_features)[1], np.float32, order="C")
+    kept_rows, kept_columns, kept_bias = (np.array(a, np.float32, order="C") for a in (rows, columns, bias))
+    return Factors(kept_rows, kept_columns, kept_bias, others)
+
+
+def fit_warp_ensemble(
+    row: NDArray[np.int32],
+    column: NDArray[np.int32],
+    weight: NDArray[np.float32],
+    shape: tuple[int, int],
+    config: TrainingConfig,
+    progress: Iterator[None],
+    *,
+    dimensions: Sequence[int],
+    **options: Any,
+) -> Factors:
+    """The sum of several ``fit_warp`` that differ in their seed alone, as one: their factors side by side.
+
+    WARP settles differently from every start; what the members agree on is what the data says. They train at the same
+    time, a thread each on as many processors as there are, and the result does not depend on how many that is.
+
+    Args:
+        dimensions: of each member; the ensemble has their sum.
+    """
+    seeds = np.random.SeedSequence(config.seed).generate_state(len(dimensions)).tolist()
+    steps = _InTurn(progress)
+
+    def fit(seed: int, dimension: int) -> Factors:
+        return fit_warp(row, column, weight, shape, replace(config, seed=seed), steps, dimension=dimension, **options)
+
+    with ThreadPoolExecutor(min(len(dimensions), os.cpu_count() or 1)) as pool:
+        members = list(pool.map(fit, seeds, dimensions))
+    others = [member.other_rows for member in members if member.other_rows is not None]
+    return Factors(
+        np.hstack([member.rows for member in members]),
+        np.hstack([member.columns for member in members]),
+        np.sum([member.column_bias for member in members], axis=0, dtype=np.float32),
+        np.hstack(others) if others else None,
+    )
+
+
+class _InTurn(Iterator[None]):
+    """An iterator that several threads may advance."""
+
+    def __init__(self, steps: Iterator[None]) -> None:
+        self._steps = steps
+        self._lock = Lock()
+
+    def __next__(self) -> None:
+        with self._lock:
+            next(self._steps)

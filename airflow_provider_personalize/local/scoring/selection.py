@@ -36,11 +36,48 @@ class Csr:
         offsets = np.arange(indptr[-1]) - np.repeat(indptr[:-1] - self.indptr[:-1][rows], lengths)
         return Csr(indptr, self.indices[offsets])
 
+    def holds(self, rows: IntArray, items: IntArray) -> NDArray[np.bool_]:
+        """(pairs,) whether each row's set holds the item beside it."""
+        distinct = np.unique(rows).astype(np.int64)
+        taken = self.take(distinct)
+        keys = (distinct[taken.rows()] << 32) | taken.indices
+        return np.isin((rows.astype(np.int64) << 32) | items, keys)
+
     @classmethod
     def from_keys(cls, keys: NDArray[np.int64], rows: int, columns: int) -> Csr:
         """From sorted keys ``row * columns + position``."""
         indptr = np.searchsorted(keys, np.arange(rows + 1, dtype=np.int64) * columns)
         return cls(indptr.astype(np.int64), (keys % max(columns, 1)).astype(np.int32))
+
+
+@dataclass(frozen=True)
+class Masks:
+    """Which items each row may have, a bit an item; rows may share a mask.
+
+    bits: (masks, ceil(m / 8)) uint8; bit ``i % 8`` of byte ``i // 8`` is 1 where item i may be selected.
+    of_row: (n,) the mask of each row.
+    """
+
+    bits: NDArray[np.uint8]
+    of_row: IntArray
+
+    def __len__(self) -> int:
+        return len(self.of_row)
+
+    @property
+    def alike(self) -> bool:
+        """Whether every row has the same mask."""
+        return len(self.of_row) == 0 or bool((self.of_row == self.of_row[0]).all())
+
+    def holds(self, rows: IntArray, items: IntArray) -> NDArray[np.bool_]:
+        """(pairs,) whether each row may have the item beside it."""
+        bit = np.uint8(1) << (items & 7).astype(np.uint8)
+        held: NDArray[np.bool_] = self.bits[self.of_row[rows], items >> 3] & bit != 0
+        return held
+
+    def take(self, rows: IntArray) -> Masks:
+        """The masks of the given rows, in that order."""
+        return Masks(self.bits, self.of_row[rows])
 
 
 @dataclass(frozen=True)
@@ -51,18 +88,32 @@ class Selection:
     excluded: items that a row may not have.
     candidates: the only items that a row may have.
     also: a second selection; a row may have what either one leaves.
+    masks: the only items that a row may have, where those are many.
     """
 
     bias: NDArray[np.float32] | None = None
     excluded: Csr | None = None
     candidates: Csr | None = None
     also: Selection | None = None
+    masks: Masks | None = None
 
     @property
     def alike(self) -> bool:
         """Whether every row has the same items to choose from."""
         own = (self.excluded is None or not len(self.excluded.indices)) and self.candidates is None
-        return own and (self.also is None or self.also.alike)
+        return own and (self.masks is None or self.masks.alike) and (self.also is None or self.also.alike)
+
+    def allows(self, rows: IntArray, items: IntArray) -> NDArray[np.bool_]:
+        """(pairs,) whether each row may be answered with the item beside it."""
+        allowed = np.ones(len(rows), np.bool_)
+        if self.bias is not None:
+            allowed &= self.bias[items] > -np.inf
+        for csr, wanted in ((self.excluded, False), (self.candidates, True)):
+            if csr is not None:
+                allowed &= csr.holds(rows, items) == wanted
+        if self.masks is not None:
+            allowed &= self.masks.holds(rows, items)
+        return allowed if self.also is None else allowed | self.also.allows(rows, items)
 
     def take(self, rows: IntArray) -> Selection:
         """The selection of the given rows."""
@@ -71,6 +122,7 @@ class Selection:
             self.excluded and self.excluded.take(rows),
             self.candidates and self.candidates.take(rows),
             self.also and self.also.take(rows),
+            self.masks and self.masks.take(rows),
         )
 
 

@@ -23,14 +23,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from airflow_provider_personalize.local.scoring.selection import EVERYTHING, Csr, Selection
+from airflow_provider_personalize.local.scoring.selection import EVERYTHING, Csr, Masks, Selection
 
-ROW_TILE, ITEM_TILE = 128, 2048
+ROW_TILE, ITEM_TILE = 128, 2048  # an item tile begins at a whole byte of a mask
 MARGIN = 8
 _LARGEST_SELECTED_K = 1000  # beyond, sorting a whole row is as good
 _PAIR_BLOCK = 1 << 18  # numbers held at once in the exact pass
 _GRID = 2.0**-30
 _UNIT = 2.0**-53
+# For each byte of a mask what it adds to the scores of its eight items.
+_SHIFTS = np.where(np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little"), 0, -np.inf)
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -62,6 +64,7 @@ def top_k(
     selection_bias: Float32 | None = None,
     excluded: Csr | None = None,
     candidates: Csr | None = None,
+    masks: Masks | None = None,
     normalize: bool = False,
 ) -> TopK:
     """Score ``items`` for each query and return the best k.
@@ -73,14 +76,15 @@ def top_k(
         selection_bias: (m,) float32 added for selection and order only; -inf where an item may not be returned.
         excluded: items that a row may not be given, n rows.
         candidates: the only items that a row may be given, n rows.
+        masks: the only items that a row may be given, as bits, n rows.
         normalize: compute ``log_normalizer``, which no selection changes.
 
     Raises:
         ValueError: shapes do not fit, k is negative, or a factor or bias is NaN or infinite.
     """
-    problem = _Problem(queries, items, bias, selection_bias, excluded)
-    if k < 0 or any(csr is not None and len(csr) != len(queries) for csr in (excluded, candidates)):
-        raise ValueError("k must not be negative, and excluded and candidates must have a row for each query")
+    problem = _Problem(queries, items, bias, selection_bias, excluded, masks)
+    if k < 0 or any(sets is not None and len(sets) != len(queries) for sets in (excluded, candidates, masks)):
+        raise ValueError("k must not be negative, and excluded, candidates and masks must have a row for each query")
     k_found = min(k, len(items))
     n = len(queries)
     result = TopK(np.full((n, k), -1, np.int32), np.full((n, k), -np.inf), np.full(n, -np.inf) if normalize else None)
@@ -119,6 +123,7 @@ def select(
         selection_bias=selection.bias,
         excluded=selection.excluded,
         candidates=selection.candidates,
+        masks=selection.masks,
         normalize=normalize,
     )
     if selection.also is None:
@@ -155,17 +160,21 @@ class _Problem:
         bias: Float32 | None,
         selection_bias: Float32 | None,
         excluded: Csr | None,
+        masks: Masks | None,
     ) -> None:
         if queries.ndim != 2 or items.ndim != 2 or queries.shape[1] != items.shape[1]:
             raise ValueError(f"queries {queries.shape} and items {items.shape} must be (n, d) and (m, d)")
         for name, array in (("bias", bias), ("selection_bias", selection_bias)):
             if array is not None and array.shape != (len(items),):
                 raise ValueError(f"{name} {array.shape} must be one value for each of {len(items)} items")
+        if masks is not None and masks.bits.shape[1] != (len(items) + 7) // 8:
+            raise ValueError(f"masks of {masks.bits.shape[1]} bytes do not fit {len(items)} items")
         self.queries = queries.astype(np.float64)
         self.items = items
         self.bias = np.zeros(len(items)) if bias is None else bias.astype(np.float64)
         self.selection_bias = None if selection_bias is None else selection_bias.astype(np.float64)
         self.excluded = excluded
+        self.masks = masks
         norms = _norms(queries)
         largest_item = float(_norms(items).max(initial=0.0))
         largest_bias = float(np.abs(self.bias).max(initial=0.0))
@@ -205,6 +214,8 @@ class _Problem:
         allowed = np.ones(len(rows), np.bool_)
         if self.selection_bias is not None:
             allowed &= self.selection_bias[indices] > -np.inf
+        if self.masks is not None:
+            allowed &= self.masks.holds(rows, indices)
         if self.excluded is not None and len(rows):
             m = len(self.items)
             distinct = np.unique(rows)
@@ -226,6 +237,7 @@ def _scan_tile(problem: _Problem, rows: Int64, k: int, result: TopK) -> Bool:
     """Fill in the normalisers and, for k > 0, the best k of one tile of rows; True for rows left to ``_rank_row``."""
     normalizers = _RunningLogSumExp(len(rows)) if result.log_normalizer is not None else None
     best = _RunningBest(len(rows), k + MARGIN) if k else None
+    shifts = _MaskShifts(problem.masks, rows) if problem.masks is not None else None
     out_rows, out_items = _entries(problem.excluded, rows)
     for start in range(0, len(problem.items), ITEM_TILE):
         scores = problem.tile(rows, start)
@@ -234,6 +246,8 @@ def _scan_tile(problem: _Problem, rows: Int64, k: int, result: TopK) -> Bool:
         if best is not None:
             if problem.selection_bias is not None:
                 scores += problem.selection_bias[start : start + ITEM_TILE]
+            if shifts is not None:
+                shifts.add_to(scores, start)
             here = (out_items >= start) & (out_items < start + ITEM_TILE)
             scores[out_rows[here], out_items[here] - start] = -np.inf
             best.add(scores, start)
@@ -254,6 +268,23 @@ def _entries(csr: Csr | None, rows: Int64) -> tuple[Int64, Int64]:
         return np.empty(0, np.int64), np.empty(0, np.int64)
     taken = csr.take(rows)
     return taken.rows(), taken.indices.astype(np.int64)
+
+
+class _MaskShifts:
+    """The masks of one tile of rows, as numbers to add to scores: much quicker than to write where a mask is."""
+
+    def __init__(self, masks: Masks, rows: Int64) -> None:
+        own = masks.take(rows)
+        self._bits = masks.bits
+        self._masks = own.of_row[:1] if own.alike else own.of_row
+        self._buffer = np.empty((len(self._masks), ITEM_TILE // 8, 8))
+
+    def add_to(self, scores: Float64, start: int) -> None:
+        width = scores.shape[1]
+        packed = self._bits[self._masks, start // 8 : (start + width + 7) // 8]
+        shifts = self._buffer[:, : packed.shape[1]]
+        np.take(_SHIFTS, packed, axis=0, out=shifts, mode="clip")  # without a mode it makes a copy of ``out``
+        scores += shifts.reshape(len(shifts), -1)[:, :width]
 
 
 class _RunningLogSumExp:

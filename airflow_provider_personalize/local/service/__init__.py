@@ -4,29 +4,42 @@ from __future__ import annotations
 
 from airflow_provider_personalize.local.service import (
     batch_jobs,
+    campaigns,
+    data_deletion_jobs,
+    dataset_export_jobs,
     dataset_groups,
     dataset_import_jobs,
     datasets,
+    event_trackers,
+    events,
     filters,
     recipes,
+    runtime,
     schemas,
     solution_versions,
     solutions,
     tags,
 )
 from airflow_provider_personalize.local.service.call import Call, Operation
+from airflow_provider_personalize.local.service.refused import REFUSED
 
-__all__ = ["OPERATIONS", "Call"]
+__all__ = ["OPERATIONS", "REFUSED", "Call"]
 
 OPERATIONS: dict[str, Operation] = {
     name: operation
     for family in (
         batch_jobs,
+        campaigns,
+        data_deletion_jobs,
+        dataset_export_jobs,
         dataset_groups,
         dataset_import_jobs,
         datasets,
+        event_trackers,
+        events,
         filters,
         recipes,
+        runtime,
         schemas,
         solution_versions,
         solutions,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-
 from airflow_provider_personalize.local.errors import InvalidInput
-from airflow_provider_personalize.local.service import recipes
-from airflow_provider_personalize.local.service.call import Call, Family, Operation, Request, Response
-from airflow_provider_personalize.local.service.filters import FILTERS
+from airflow_provider_personalize.local.service import exploration, recipes
+from airflow_provider_personalize.local.service.call import (
+    Call,
+    Family,
+    Operation,
+    Request,
+    Response,
+    require_location,
+)
+from airflow_provider_personalize.local.service.filters import require_fitting, schemas_of
 from airflow_provider_personalize.local.service.solution_versions import SOLUTION_VERSIONS
-from airflow_provider_personalize.local.storage import LocationError, check_location
 from airflow_provider_personalize.local.store import Resource
 
 BATCH_INFERENCE_JOBS = Family(
@@ -31,24 +34,16 @@ BATCH_SEGMENT_JOBS = Family(
 )
 DEFAULT_RESULTS = 25
 LARGEST_SEGMENT = 5_000_000
-DEFAULT_EXPLORATION = {"explorationWeight": "0.3", "explorationItemAgeCutOff": "30"}
-WITHOUT_BATCH = ("aws-trending-now", "aws-next-best-action")
 
 
 def create_inference(call: Call, request: Request) -> Response:
     version, entry = _solution_version(call, request)
-    if entry.recipe_type == recipes.SEGMENTATION or entry.name in WITHOUT_BATCH:
+    if entry.recipe_type == recipes.SEGMENTATION or not entry.batch:
         raise InvalidInput(f"{entry.name} has no batch inference jobs.{_segment_hint(entry)}")
-    mode = request.get("batchInferenceJobMode", "BATCH_INFERENCE")
-    if mode == "THEME_GENERATION":
-        raise InvalidInput(
-            f"batchInferenceJobMode THEME_GENERATION needs a solution of aws-similar-items, not {entry.name}."
-        )
-    if "themeGenerationConfig" in request:
-        raise InvalidInput("themeGenerationConfig is only for batchInferenceJobMode THEME_GENERATION.")
     document = _document(call, request, version) | {
-        "batchInferenceJobConfig": _configuration(request.get("batchInferenceJobConfig", {}), entry),
-        "batchInferenceJobMode": mode,
+        "batchInferenceJobConfig": exploration.checked(request.get("batchInferenceJobConfig", {}), entry) or None,
+        "batchInferenceJobMode": request.get("batchInferenceJobMode", "BATCH_INFERENCE"),
+        **_themes(call, request, version, entry),
     }
     BATCH_INFERENCE_JOBS.refuse_above(call, call.backend.settings.unfinished_batch_inference_jobs)
     return _insert(call, BATCH_INFERENCE_JOBS, request, document)
@@ -82,18 +77,11 @@ def _document(call: Call, request: Request, version: Resource) -> Response:
     source = request["jobInput"]["s3DataSource"]["path"]
     destination = request["jobOutput"]["s3DataDestination"]["path"]
     for path, side in ((source, "input"), (destination, "output")):
-        try:
-            check_location(path)
-        except LocationError as error:
-            raise InvalidInput(f"Invalid S3 {side} path: {error}") from None
+        require_location(path, f"Invalid S3 {side} path:")
     if source.rstrip("/") == destination.rstrip("/"):
         raise InvalidInput(f"Invalid S3 output path: {destination} is the input location; name another folder.")
     if filter_arn := request.get("filterArn"):
-        filter_ = FILTERS.require_active(call, filter_arn)
-        if filter_.document["datasetGroupArn"] != version.document["datasetGroupArn"]:
-            raise InvalidInput(
-                f"Filter {filter_arn} and solution version {version.arn} are of different dataset groups."
-            )
+        require_fitting(call, filter_arn, version)
     return {
         "jobName": request["jobName"],
         "filterArn": request.get("filterArn"),
@@ -105,30 +93,27 @@ def _document(call: Call, request: Request, version: Resource) -> Response:
     }
 
 
-def _configuration(given: Mapping[str, Mapping[str, object]], entry: recipes.CatalogueEntry) -> Response | None:
-    if "rankingInfluence" in given and entry.name != "aws-semantic-similarity":
-        raise InvalidInput(f"rankingInfluence is for aws-semantic-similarity, not {entry.name}.")
-    exploration = dict(given.get("itemExplorationConfig", {}))
-    if not entry.explores:
-        if exploration:
-            raise InvalidInput(f"itemExplorationConfig is for aws-user-personalization, not {entry.name}.")
-        return None
-    if unknown := sorted(set(exploration) - set(DEFAULT_EXPLORATION)):
-        raise InvalidInput(f"itemExplorationConfig has no {unknown[0]!r}; it has {', '.join(DEFAULT_EXPLORATION)}.")
-    exploration = DEFAULT_EXPLORATION | exploration
-    _within(exploration, "explorationWeight", 0, 1)
-    _within(exploration, "explorationItemAgeCutOff", 1, math.inf)
-    return {"itemExplorationConfig": exploration}
-
-
-def _within(config: Mapping[str, object], key: str, low: float, high: float) -> None:
-    try:
-        value = float(str(config[key]))
-    except ValueError:
-        value = math.nan
-    if not low <= value <= high:
-        bounds = f"from {low} to {high}" if high < math.inf else f"of {low} or more"
-        raise InvalidInput(f"itemExplorationConfig.{key} must be a number {bounds}, not {config[key]!r}.")
+def _themes(call: Call, request: Request, version: Resource, entry: recipes.CatalogueEntry) -> Response:
+    """``themeGenerationConfig``, where the mode asks for themes and the dataset group has what they are made of."""
+    config: Response = request.get("themeGenerationConfig", {})
+    if request.get("batchInferenceJobMode") != "THEME_GENERATION":
+        if config:
+            raise InvalidInput("themeGenerationConfig is only for batchInferenceJobMode THEME_GENERATION.")
+        return {}
+    if entry.name != "aws-similar-items":
+        raise InvalidInput(
+            f"batchInferenceJobMode THEME_GENERATION needs a solution of aws-similar-items, not {entry.name}."
+        )
+    if not config:
+        raise InvalidInput("batchInferenceJobMode THEME_GENERATION needs themeGenerationConfig.")
+    column = config["fieldsForThemeGeneration"]["itemName"]
+    items = schemas_of(call, version.document["datasetGroupArn"]).get("ITEMS")
+    if items is None or not any(field.textual for field in items.fields):
+        raise InvalidInput("Themes need an Items dataset with a textual field.")
+    name = items.find(column)
+    if name is None or name.type != "string":
+        raise InvalidInput(f"themeGenerationConfig: the Items dataset has no string column {column}.")
+    return {"themeGenerationConfig": config}
 
 
 def _insert(call: Call, family: Family, request: Request, document: Response) -> Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -13,6 +13,7 @@ import orjson
 from airflow_provider_personalize.local.backend import ACCOUNT, Backend
 from airflow_provider_personalize.local.constraints import service_model
 from airflow_provider_personalize.local.errors import (
+    InvalidInput,
     InvalidNextToken,
     LimitExceeded,
     ResourceAlreadyExists,
@@ -20,6 +21,7 @@ from airflow_provider_personalize.local.errors import (
     ResourceNotFound,
     TooManyTags,
 )
+from airflow_provider_personalize.local.storage import Location, LocationError, check_location
 from airflow_provider_personalize.local.store import ACTIVE, PENDING, AlreadyExists, Resource
 
 Request = Mapping[str, Any]
@@ -40,7 +42,7 @@ Operation = Callable[[Call, Request], Response]
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A kind of resource: how its ARNs, its Describe and its List are spelled."""
+    """A kind of resource: how its ARNs, its Describe, its List and its statuses are spelled."""
 
     kind: str  # as in the ARN
     arn_member: str
@@ -48,6 +50,8 @@ class Family:
     listing: str  # List's member that holds the summaries
     summary: str  # the model's shape of one summary
     parent_member: str | None = None  # the request member that narrows a List
+    # What this family calls the statuses that the others share.
+    statuses: Mapping[str, str] = field(default_factory=dict)
 
     def arn(self, call: Call, name: str) -> str:
         return f"arn:aws:personalize:{call.region}:{ACCOUNT}:{self.kind}/{name}"
@@ -77,8 +81,6 @@ class Family:
         job: bool = False,
     ) -> Response:
         """Add the resource (with ``job``: pending, with work behind it) and answer with its ARN."""
-        if len(tags or []) > TAGS_PER_RESOURCE:
-            raise TooManyTags(f"A resource has at most {TAGS_PER_RESOURCE} tags, not {len(tags or [])}.")
         resource = Resource(
             arn=arn,
             kind=self.kind,
@@ -86,7 +88,7 @@ class Family:
             status=PENDING if job else ACTIVE,
             parent=parent,
             unique_name=unique_name,
-            tags={tag["tagKey"]: tag["tagValue"] for tag in tags or []},
+            tags=given_tags(tags or []),
         )
         try:
             call.backend.store.insert(resource, job=job)
@@ -99,8 +101,19 @@ class Family:
         if len(call.backend.store.unfinished(self.kind)) >= limit:
             raise LimitExceeded(f"More than {limit} resources with PENDING or IN_PROGRESS status.")
 
+    def refuse_beyond(self, call: Call, limit: int, *, parent: str | None = None) -> None:
+        """Raise ``LimitExceededException`` when the region, or ``parent`` in it, has so many of this family."""
+        if call.backend.store.count(self.kind, region=call.region, parent=parent) >= limit:
+            raise self.too_many(parent or call.region, limit)
+
+    def too_many(self, where: str, limit: int) -> LimitExceeded:
+        return LimitExceeded(
+            f"Cannot create another {self.kind}: {where} has {limit}, which is the quota. Delete one and try again. "
+            "On the local backend settings.toml raises quotas."
+        )
+
     def describe(self, call: Call, request: Request) -> Response:
-        return {self.wrapper: shown(self.require(call, request[self.arn_member]))}
+        return {self.wrapper: self.shown(self.require(call, request[self.arn_member]))}
 
     def list(self, call: Call, request: Request) -> Response:
         """A page of summaries, newest first."""
@@ -109,11 +122,15 @@ class Family:
         before = _open_token(request.get("nextToken"), self.kind, parent)
         page = call.backend.store.page(self.kind, region=call.region, parent=parent, before=before, limit=limit + 1)
         members = service_model().shape_for(self.summary).members
-        summaries = [{k: v for k, v in shown(resource).items() if k in members} for resource in page[:limit]]
+        summaries = [{k: v for k, v in self.shown(resource).items() if k in members} for resource in page[:limit]]
         response: Response = {self.listing: summaries}
         if len(page) > limit:
             response["nextToken"] = _token(self.kind, parent, page[limit - 1].seq)
         return response
+
+    def shown(self, resource: Resource) -> dict[str, Any]:
+        described = shown(resource)
+        return described | {"status": self.statuses.get(resource.status, resource.status)}
 
 
 def shown(resource: Resource) -> dict[str, Any]:
@@ -126,6 +143,31 @@ def shown(resource: Resource) -> dict[str, Any]:
         "lastUpdatedDateTime": resource.updated,
     }
     return {name: value for name, value in described.items() if value is not None}
+
+
+def complete_update(described: Response, member: str) -> None:
+    """Give the latest update of a described resource, where it had one, its status and times."""
+    if member in described:
+        times = dict.fromkeys(("creationDateTime", "lastUpdatedDateTime"), described["lastUpdatedDateTime"])
+        described[member] = {**described[member], "status": ACTIVE, **times}
+
+
+def given_tags(tags: list[Mapping[str, str]]) -> dict[str, str]:
+    """A request's tags. Raises ``TooManyTagsException``, or ``InvalidInputException`` for a key that comes twice."""
+    if len(tags) > TAGS_PER_RESOURCE:
+        raise TooManyTags(f"A resource has at most {TAGS_PER_RESOURCE} tags, not {len(tags)}.")
+    found = {tag["tagKey"]: tag["tagValue"] for tag in tags}
+    if len(found) < len(tags):
+        raise InvalidInput("Two of the tags have the same key.")
+    return found
+
+
+def require_location(uri: str | None, what: str) -> Location:
+    """A location that can be read or written; ``what`` begins the message that refuses another."""
+    try:
+        return check_location(uri or "")
+    except LocationError as error:
+        raise InvalidInput(f"{what} {error}") from None
 
 
 def _token(kind: str, parent: str | None, seq: int) -> str:

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from airflow_provider_personalize.local.errors import InvalidInput
-from airflow_provider_personalize.local.service.call import Call, Family, Operation, Request, Response
+from airflow_provider_personalize.local.service.call import (
+    Call,
+    Family,
+    Operation,
+    Request,
+    Response,
+    require_location,
+)
 from airflow_provider_personalize.local.service.datasets import DATASETS
-from airflow_provider_personalize.local.storage import LocationError, check_location
 from airflow_provider_personalize.local.store import ACTIVE, Resource, Store
 
 DATASET_IMPORT_JOBS = Family(
@@ -23,10 +29,7 @@ def create(call: Call, request: Request) -> Response:
     location = request["dataSource"].get("dataLocation")
     if not location:
         raise InvalidInput("dataSource.dataLocation is missing: name a CSV file, or a folder that ends in '/'.")
-    try:
-        check_location(location)
-    except LocationError as error:
-        raise InvalidInput(f"Invalid Data location. {error}") from None
+    require_location(location, "Invalid Data location.")
     mode = request.get("importMode", "FULL")
     if mode == "INCREMENTAL" and not parts(call.backend.store, dataset.arn):
         raise InvalidInput(f"The first import into {dataset.arn} must be FULL.")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from airflow_provider_personalize.batch.filter_expression import FilterSyntaxError, parse_filter
+from airflow_provider_personalize.batch.filter_expression import FilterExpression, FilterSyntaxError, parse_filter
 from airflow_provider_personalize.local.datasets.schema import DatasetSchema, parse_schema
-from airflow_provider_personalize.local.errors import InvalidInput, ResourceInUse
-from airflow_provider_personalize.local.filters.check import UnsupportedFilterError, check_filter
+from airflow_provider_personalize.local.errors import InvalidInput, LimitExceeded, ResourceInUse
+from airflow_provider_personalize.local.filters.check import UnsupportedFilterError, check_filter, check_recipe
+from airflow_provider_personalize.local.service import recipes
 from airflow_provider_personalize.local.service.call import Call, Family, Operation, Request, Response
 from airflow_provider_personalize.local.service.dataset_groups import DATASET_GROUPS
 from airflow_provider_personalize.local.service.schemas import SCHEMAS
+from airflow_provider_personalize.local.store import Resource
 
 FILTERS = Family(
     kind="filter",
@@ -23,11 +25,13 @@ FILTERS = Family(
 def create(call: Call, request: Request) -> Response:
     group = DATASET_GROUPS.require_active(call, request["datasetGroupArn"])
     try:
-        check_filter(parse_filter(request["filterExpression"]), _schemas(call, group.arn))
+        expression = parse_filter(request["filterExpression"])
+        check_filter(expression, schemas_of(call, group.arn))
     except FilterSyntaxError as error:
         raise InvalidInput(str(error)) from None
     except UnsupportedFilterError as error:
         raise InvalidInput(f"Could not create filter. {error}") from None
+    _refuse_beyond(call, group.arn, _columns(expression))
     document = {
         "name": request["name"],
         "datasetGroupArn": group.arn,
@@ -37,7 +41,44 @@ def create(call: Call, request: Request) -> Response:
     return FILTERS.insert(call, arn, document, parent=group.arn, tags=request.get("tags"))
 
 
-def _schemas(call: Call, group_arn: str) -> dict[str, DatasetSchema]:
+def require_fitting(call: Call, filter_arn: str, version: Resource) -> Resource:
+    """The filter, when a solution version's answers can be filtered by it. Raises ``InvalidInputException``."""
+    filter_ = FILTERS.require_active(call, filter_arn)
+    if filter_.document["datasetGroupArn"] != version.document["datasetGroupArn"]:
+        raise InvalidInput(f"Filter {filter_arn} and solution version {version.arn} are of different dataset groups.")
+    try:
+        expression = parse_filter(filter_.document["filterExpression"])
+        check_recipe(expression, recipes.require(version.document["recipeArn"]).name)
+    except UnsupportedFilterError as error:
+        raise InvalidInput(f"Filter {filter_arn} does not fit: {error}") from None
+    return filter_
+
+
+def _columns(expression: FilterExpression) -> set[str]:
+    """The distinct columns that a filter reads."""
+    return {f"{field.dataset.stored.value}.{field.column}" for field in expression.fields}
+
+
+def _refuse_beyond(call: Call, group_arn: str, columns: set[str]) -> None:
+    """Raise ``LimitExceededException`` for one filter too many, or for too many columns in all."""
+    settings = call.backend.settings
+    FILTERS.refuse_beyond(call, settings.filters_per_dataset_group, parent=group_arn)
+    everywhere = columns.union(
+        *(
+            _columns(parse_filter(other.document["filterExpression"]))
+            for other in call.backend.store.children(group_arn, FILTERS.kind)
+        )
+    )
+    most = settings.fields_filtered_per_dataset_group
+    if len(everywhere) > most:
+        raise LimitExceeded(
+            f"The filters of a dataset group have at most {most} distinct fields; with this one they would have "
+            f"{len(everywhere)}."
+        )
+
+
+def schemas_of(call: Call, group_arn: str) -> dict[str, DatasetSchema]:
+    """Dataset type, ``ITEMS``, -> the schema that a dataset group's dataset of that type has now."""
     datasets = call.backend.store.children(group_arn, "dataset")
     texts = {
         d.document["datasetType"]: SCHEMAS.require(call, d.document["schemaArn"]).document["schema"] for d in datasets

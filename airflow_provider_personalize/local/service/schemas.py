@@ -20,6 +20,7 @@ def create(call: Call, request: Request) -> Response:
         parse_schema(request["schema"])
     except SchemaError as error:
         raise InvalidInput(f"Schema {request['name']} is not valid: {error}") from None
+    SCHEMAS.refuse_beyond(call, call.backend.settings.schemas)
     document = {member: request.get(member) for member in ("name", "schema", "domain")}
     return SCHEMAS.insert(call, SCHEMAS.arn(call, request["name"]), document)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import secrets
 
-from airflow_provider_personalize.local.errors import InvalidInput
+from airflow_provider_personalize.local.errors import InvalidInput, ResourceInUse
 from airflow_provider_personalize.local.layout import resource_name
 from airflow_provider_personalize.local.service import recipes
 from airflow_provider_personalize.local.service.call import Call, Family, Operation, Request, Response
 from airflow_provider_personalize.local.service.solutions import SOLUTIONS
 from airflow_provider_personalize.local.store import ACTIVE
+from airflow_provider_personalize.local.work import live_work
 
 SOLUTION_VERSIONS = Family(
     # The ARN reads solution/<name>/<8 hexadecimal digits>; the kind is ours, to tell it from its solution.
@@ -73,8 +74,24 @@ def listing(call: Call, request: Request) -> Response:
     return SOLUTION_VERSIONS.list(call, request)
 
 
+def stop(call: Call, request: Request) -> Response:
+    """End a training for good: a pending one at once, one in progress within seconds."""
+    version = SOLUTION_VERSIONS.require(call, request["solutionVersionArn"])
+    if not call.backend.store.stop(version.arn):
+        raise ResourceInUse(f"{version.arn} is {version.status}: only a training that is not over can be stopped.")
+    return {}
+
+
+def metrics(call: Call, request: Request) -> Response:
+    """What the training measured on the users it held out."""
+    version = SOLUTION_VERSIONS.require_active(call, request["solutionVersionArn"])
+    return {"solutionVersionArn": version.arn, "metrics": live_work().metrics(call.backend, version)}
+
+
 OPERATIONS: dict[str, Operation] = {
     "CreateSolutionVersion": create,
     "DescribeSolutionVersion": SOLUTION_VERSIONS.describe,
     "ListSolutionVersions": listing,
+    "StopSolutionVersionCreation": stop,
+    "GetSolutionMetrics": metrics,
 }

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import shutil
+from collections.abc import Mapping
+from typing import Any
 
 from airflow_provider_personalize.local.errors import InvalidInput, ResourceInUse
 from airflow_provider_personalize.local.layout import model_directory
 from airflow_provider_personalize.local.service import recipes
-from airflow_provider_personalize.local.service.call import Call, Family, Operation, Request, Response, shown
+from airflow_provider_personalize.local.service.call import (
+    Call,
+    Family,
+    Operation,
+    Request,
+    Response,
+    complete_update,
+    shown,
+)
 from airflow_provider_personalize.local.service.dataset_groups import DATASET_GROUPS
+from airflow_provider_personalize.local.service.parameters import check_hpo, check_values
 from airflow_provider_personalize.local.store import UNFINISHED
 
 SOLUTIONS = Family(
@@ -19,6 +31,9 @@ SOLUTIONS = Family(
     summary="SolutionSummary",
     parent_member="datasetGroupArn",
 )
+UPDATABLE = ("performAutoTraining", "performIncrementalUpdate")
+WITH_EVENTS_CONFIG = ("aws-user-personalization-v2", "aws-personalized-ranking-v2")
+OPTIMIZABLE = (recipes.USER_PERSONALIZATION, recipes.RANKING)
 LATEST_VERSION_MEMBERS = (
     "solutionVersionArn",
     "status",
@@ -34,18 +49,14 @@ def create(call: Call, request: Request) -> Response:
     group = DATASET_GROUPS.require_active(call, request["datasetGroupArn"])
     if request.get("performAutoML"):
         raise InvalidInput("performAutoML is not supported: name a recipeArn.")
-    if request.get("performHPO"):
-        raise InvalidInput("performHPO is not supported by the local backend yet: give algorithmHyperParameters.")
     if "recipeArn" not in request:
         raise InvalidInput("recipeArn is required when performAutoML is false.")
     entry = recipes.require_built(request["recipeArn"])
-    given = request.get("solutionConfig", {}).get("algorithmHyperParameters", {})
-    if unknown := sorted(set(given) - set(entry.hyperparameters)):
-        known = ", ".join(sorted(entry.hyperparameters)) or "none"
-        raise InvalidInput(f"{entry.name} has no hyperparameter {unknown[0]!r}; it has {known}.")
+    _check(request, entry)
+    SOLUTIONS.refuse_beyond(call, call.backend.settings.solutions_per_dataset_group, parent=group.arn)
     document = {
         "name": request["name"],
-        "performHPO": False,
+        "performHPO": request.get("performHPO", False),
         "performAutoML": False,
         "performAutoTraining": request.get("performAutoTraining", True),
         "performIncrementalUpdate": request.get("performIncrementalUpdate"),
@@ -58,8 +69,45 @@ def create(call: Call, request: Request) -> Response:
     return SOLUTIONS.insert(call, arn, document, parent=group.arn, tags=request.get("tags"))
 
 
+def _check(request: Request, entry: recipes.CatalogueEntry) -> None:
+    """Refuse a configuration that the recipe would not train with."""
+    config = request.get("solutionConfig", {})
+    check_values("algorithmHyperParameters", entry.name, entry.algorithm, config.get("algorithmHyperParameters", {}))
+    given = config.get("featureTransformationParameters", {})
+    check_values("featureTransformationParameters", entry.name, entry.featurization, given)
+    if request.get("performHPO") and not any(parameter.tunable for parameter in entry.algorithm):
+        raise InvalidInput(f"performHPO: {entry.name} has no tunable hyperparameter.")
+    if "hpoConfig" in config:
+        check_hpo(entry.name, entry.algorithm, config["hpoConfig"])
+    _check_events(config.get("eventsConfig"), entry)
+    _check_incremental(request, entry)
+    threshold = config.get("eventValueThreshold")
+    if threshold is not None and not _is_number(threshold):
+        raise InvalidInput(f"solutionConfig.eventValueThreshold must be a number, not {threshold!r}.")
+    if "optimizationObjective" in config and entry.recipe_type not in OPTIMIZABLE:
+        raise InvalidInput(f"optimizationObjective is for recipes of type {' or '.join(OPTIMIZABLE)}.")
+
+
+def _check_events(config: Mapping[str, Any] | None, entry: recipes.CatalogueEntry) -> None:
+    if config and entry.name not in WITH_EVENTS_CONFIG:
+        raise InvalidInput(f"eventsConfig is for {' and '.join(WITH_EVENTS_CONFIG)}, not {entry.name}.")
+
+
+def _check_incremental(request: Request, entry: recipes.CatalogueEntry) -> None:
+    if request.get("performIncrementalUpdate") and entry.name != "aws-semantic-similarity":
+        raise InvalidInput(f"performIncrementalUpdate is for aws-semantic-similarity, not {entry.name}.")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
 def describe(call: Call, request: Request) -> Response:
     response = SOLUTIONS.describe(call, request)
+    complete_update(response["solution"], "latestSolutionUpdate")
     newest = call.backend.store.page("solution-version", region=call.region, parent=request["solutionArn"], limit=1)
     if newest:
         version = shown(newest[0])
@@ -68,10 +116,30 @@ def describe(call: Call, request: Request) -> Response:
     return response
 
 
+def update(call: Call, request: Request) -> Response:
+    """Change what a solution may change; the update is ``ACTIVE`` at once."""
+    solution = SOLUTIONS.require_active(call, request["solutionArn"])
+    config = request.get("solutionUpdateConfig", {})
+    entry = recipes.require(solution.document["recipeArn"])
+    _check_events(config.get("eventsConfig"), entry)
+    _check_incremental(request, entry)
+    given = {member: request[member] for member in UPDATABLE if member in request}
+    if not given and not config:
+        raise InvalidInput(f"Nothing to update: give one of {', '.join(UPDATABLE)}, solutionUpdateConfig.")
+    update = given | ({"solutionUpdateConfig": config} if config else {})
+    changes = given | {"latestSolutionUpdate": update}
+    if config:
+        changes["solutionConfig"] = (solution.document.get("solutionConfig") or {}) | config
+    call.backend.store.change(solution.arn, changes)
+    return {"solutionArn": solution.arn}
+
+
 def delete(call: Call, request: Request) -> Response:
     solution = SOLUTIONS.require(call, request["solutionArn"])
     if training := call.backend.store.children(solution.arn, "solution-version", UNFINISHED):
         raise ResourceInUse(f"{solution.arn} has a version that is {training[0].status}: {training[0].arn}.")
+    if campaigns := call.backend.store.children(solution.arn, "campaign"):
+        raise ResourceInUse(f"{solution.arn} is deployed in {campaigns[0].arn}: delete the campaign before it.")
     call.backend.store.delete(solution.arn)
     shutil.rmtree(model_directory(call.backend.root, solution.arn), ignore_errors=True)
     return {}
@@ -81,5 +149,6 @@ OPERATIONS: dict[str, Operation] = {
     "CreateSolution": create,
     "DescribeSolution": describe,
     "ListSolutions": SOLUTIONS.list,
+    "UpdateSolution": update,
     "DeleteSolution": delete,
 }

@@ -20,7 +20,7 @@ LARGEST_BODY = 1 << 20
 
 
 def application(backend: Backend, *, region: str, after_call: Callable[[], None] = lambda: None) -> Starlette:
-    """The ASGI application: ``POST /`` is the wire, ``GET /health`` says that the store answers.
+    """The ASGI application: ``POST`` to any path is the wire, ``GET /health`` says that the store answers.
 
     A signed request is answered in the region it was signed for, an unsigned one in ``region``; no signature is
     verified.
@@ -40,6 +40,7 @@ def application(backend: Backend, *, region: str, after_call: Callable[[], None]
             request.headers.get("x-amz-target", ""),
             bytes(body),
             region=signed[1] if signed else region,
+            path=request.url.path,
         )
         after_call()
         return Response(answer.body, answer.status, answer.headers)
@@ -48,4 +49,4 @@ def application(backend: Backend, *, region: str, after_call: Callable[[], None]
         await run_in_threadpool(backend.store.get, "")
         return JSONResponse({"status": "healthy"})
 
-    return Starlette(routes=[Route("/", post, methods=["POST"]), Route("/health", health)])
+    return Starlette(routes=[Route("/health", health), Route("/{path:path}", post, methods=["POST"])])

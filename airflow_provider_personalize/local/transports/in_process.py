@@ -9,18 +9,20 @@ from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.session import Session
 
 from airflow_provider_personalize.local import runner, wire
 from airflow_provider_personalize.local.backend import open_backend
+from airflow_provider_personalize.local.constraints import ENDPOINTS
 
-EVENT = "before-send.personalize"
+EVENTS = tuple(f"before-send.{endpoint}" for endpoint in ENDPOINTS)
 
 
 def register(session: Session, *, root: str, environment: Mapping[str, str], region: str = "us-east-1") -> None:
-    """Answer every Personalize client of ``session`` from the backend in directory ``root``.
+    """Answer every Personalize client of ``session``, events and runtime too, from the backend in directory ``root``.
 
     ``environment`` reaches the runners of jobs that these calls start: the S3 endpoint and keys of the caller's
     connection.
@@ -30,14 +32,16 @@ def register(session: Session, *, root: str, environment: Mapping[str, str], reg
         reply = reply_to(request, root=root, environment=environment, region=region)
         return AWSResponse(request.url, reply.status, reply.headers, _Body(reply.body))
 
-    session.register(EVENT, answer, unique_id="personalize-local")
+    for event in EVENTS:
+        session.register(event, answer, unique_id=f"personalize-local-{event}")
 
 
 def reply_to(request: AWSPreparedRequest, *, root: str, environment: Mapping[str, str], region: str) -> wire.Answer:
     backend = open_backend(Path(root))
-    target, body = request.headers["X-Amz-Target"], request.body or b""
+    target, body = request.headers.get("X-Amz-Target", ""), request.body or b""
     text = target.decode() if isinstance(target, bytes) else target
-    reply = wire.handle(backend, text, body.encode() if isinstance(body, str) else body, region=region)
+    raw = body.encode() if isinstance(body, str) else body
+    reply = wire.handle(backend, text, raw, region=region, path=urlsplit(request.url).path or "/")
     runner.start_waiting(backend, environment)
     return reply
 

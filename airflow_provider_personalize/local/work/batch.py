@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from airflow_provider_personalize.batch.filter_expression import FilterSyntaxError, parse_filter
 from airflow_provider_personalize.batch.reader import read_blocks
-from airflow_provider_personalize.batch.rows import ITEM_ROWS, USER_ROWS, RowFormat
+from airflow_provider_personalize.batch.rows import (
+    ATTRIBUTE_ROWS,
+    ITEM_ROWS,
+    POPULARITY_ROWS,
+    RANKING_ROWS,
+    USER_ROWS,
+    RowFormat,
+)
 from airflow_provider_personalize.batch.style import Style
-from airflow_provider_personalize.batch.writer import write_recommendations, write_segments
-from airflow_provider_personalize.local.filters import Filter, UnsupportedFilterError, compile_filter
+from airflow_provider_personalize.batch.writer import write_recommendations, write_segments, write_themes
+from airflow_provider_personalize.local.backend import Settings
+from airflow_provider_personalize.local.filters import Filter
 from airflow_provider_personalize.local.layout import model_directory
 from airflow_provider_personalize.local.models import ModelError, open_model
 from airflow_provider_personalize.local.recipes.model import Model
+from airflow_provider_personalize.local.recipes.themes import ThemedAnswer, Themes
 from airflow_provider_personalize.local.storage import (
     Location,
     Storage,
@@ -24,10 +32,24 @@ from airflow_provider_personalize.local.storage import (
     storage_for,
 )
 from airflow_provider_personalize.local.work.dataset_group import datasets_of
+from airflow_provider_personalize.local.work.filtering import compiled
+from airflow_provider_personalize.local.work.histories import current
 from airflow_provider_personalize.local.work.running import JobFailed, Running
 
 ROW_FORMATS: dict[str, RowFormat] = {
+    "aws-hrnn": USER_ROWS,
+    "aws-hrnn-coldstart": USER_ROWS,
+    "aws-hrnn-metadata": USER_ROWS,
     "aws-item-affinity": ITEM_ROWS,
+    "aws-item-attribute-affinity": ATTRIBUTE_ROWS,
+    "aws-next-best-action": USER_ROWS,  # live only, as aws-trending-now
+    "aws-personalized-ranking": RANKING_ROWS,
+    "aws-personalized-ranking-v2": RANKING_ROWS,
+    "aws-popularity-count": POPULARITY_ROWS,
+    "aws-semantic-similarity": ITEM_ROWS,
+    "aws-similar-items": ITEM_ROWS,
+    "aws-sims": ITEM_ROWS,
+    "aws-trending-now": USER_ROWS,
     "aws-user-personalization": USER_ROWS,
     "aws-user-personalization-v2": USER_ROWS,
 }
@@ -41,11 +63,17 @@ def run(running: Running) -> Mapping[str, Any]:
     destination = check_location(job["jobOutput"]["s3DataDestination"]["path"])
     reading, writing = storage_for(source, running.scratch), storage_for(destination, running.scratch)
     inputs = _inputs(reading, source, destination)
+    _refuse_beyond(running.backend.settings, inputs)
     try:
         model = open_model(model_directory(running.backend.root, job["solutionVersionArn"]))
     except ModelError as error:
         raise JobFailed(str(error)) from None
+    version = running.require(job["solutionVersionArn"])
+    model = current(running.backend, version.document["datasetGroupArn"], model)
+    model = model.configured(job.get("batchInferenceJobConfig") or {})
     filter_ = _filter(running, model)
+    themes = _themes(running, model)
+    most_rows = _most_rows(running.backend.settings, model.recipe, job.get("batchInferenceJobMode"))
     staged: list[tuple[Path, Location]] = []
     rows = 0
     try:
@@ -53,10 +81,13 @@ def run(running: Running) -> Mapping[str, Any]:
             target = output_location(destination, f"{stored.name}.out")
             path = writing.staging(target, running.tag)
             staged.append((path, target))
+            before = rows
             with reading.local_copy(stored) as copy, copy.open("rb") as stream, path.open("wb") as out:
-                for count, answered in _answered(stream, model, job["numResults"], filter_, running.lease.kind):
+                for count, answered in _answered(stream, model, job["numResults"], filter_, themes, running.lease.kind):
                     out.write(answered)
                     rows += count
+                    if rows - before > most_rows:
+                        raise JobFailed(f"{stored.location} holds more than {most_rows} rows, which is the quota.")
                     running.report(rows, None, "rows")
         if not rows:
             raise JobFailed(f"Invalid S3 input path: {source} holds no rows.")
@@ -83,37 +114,73 @@ def _inputs(storage: Storage, source: Location, destination: Location) -> list[S
     return inputs
 
 
+def _refuse_beyond(settings: Settings, inputs: Sequence[StoredObject]) -> None:
+    """Raise :class:`JobFailed` for more input than the service takes."""
+    if len(inputs) > settings.batch_input_files:
+        raise JobFailed(f"The input has {len(inputs)} files; the quota is {settings.batch_input_files}.")
+    if (size := sum(stored.size for stored in inputs)) > settings.batch_input_bytes:
+        raise JobFailed(f"The input has {size} bytes; the quota is {settings.batch_input_bytes}.")
+
+
+def _most_rows(settings: Settings, recipe: str, mode: str | None) -> int:
+    """How many rows one input file may hold."""
+    if mode == "THEME_GENERATION":
+        return settings.batch_theme_rows
+    segments = {
+        "aws-item-affinity": settings.item_affinity_rows,
+        "aws-item-attribute-affinity": settings.item_attribute_affinity_rows,
+    }
+    return segments.get(recipe, settings.batch_inference_rows)
+
+
 def _filter(running: Running, model: Model) -> Filter | None:
     arn = running.resource.document.get("filterArn")
-    if arn is None:
+    return None if arn is None else compiled(running.backend, running.require(arn), model)
+
+
+def _themes(running: Running, model: Model) -> Themes | None:
+    config = running.resource.document.get("themeGenerationConfig")
+    if not config:
         return None
-    document = running.require(arn).document
-    datasets = datasets_of(running.backend, document["datasetGroupArn"])
+    version = running.require(running.resource.document["solutionVersionArn"])
+    datasets = datasets_of(running.backend, version.document["datasetGroupArn"])
     try:
-        expression = parse_filter(document["filterExpression"])
-        return compile_filter(expression, datasets, model, running.backend.settings.filter_recent_events)
-    except (FilterSyntaxError, UnsupportedFilterError) as error:  # a schema that changed, or a filter for another id
-        raise JobFailed(f"Filter {arn} does not fit this job: {error}") from None
+        return Themes(datasets, model, config["fieldsForThemeGeneration"]["itemName"])
+    except ValueError as error:  # a schema that changed
+        raise JobFailed(str(error)) from None
 
 
 def _answered(
-    stream: BinaryIO, model: Model, num_results: int, filter_: Filter | None, job_kind: str
+    stream: BinaryIO,
+    model: Model,
+    num_results: int,
+    filter_: Filter | None,
+    themes: Themes | None,
+    job_kind: str,
 ) -> Iterator[tuple[int, bytes]]:
     """(number of rows, their output) of each block of one input file."""
     segments = job_kind == "batch-segment-job"
+    block_rows = model.block_rows(num_results)
     blocks = read_blocks(
         stream,
         ROW_FORMATS[model.recipe],
         style=Style.SPACED if segments else Style.COMPACT,
-        block_rows=model.block_rows(num_results),
+        block_rows=min(block_rows, filter_.block_rows) if filter_ else block_rows,
     )
     for block in blocks:
-        selection = filter_.select(block.rows) if filter_ else None
-        answer = model.answer(block.rows, num_results, selection)
-        labels = model.labels.rows(answer.ids)
-        errors = {row: f"Line {block.line_numbers[row]}: {text}" for row, text in answer.errors.items()} | block.errors
+        selection, refused = filter_.select(block.rows) if filter_ else (None, {})
+        rows = [None if position in refused else row for position, row in enumerate(block.rows)]
+        answer = (themes or model).answer(rows, num_results, selection)
+        faults = answer.errors | refused
+        errors = {row: f"Line {block.line_numbers[row]}: {text}" for row, text in faults.items()} | block.errors
         if segments:
-            yield len(block), write_segments(block.inputs, labels, errors)
+            users = [model.labels.joined(row) for row in answer.ids]
+            yield len(block), write_segments(block.inputs, users, errors)
+            continue
+        labels = model.labels.rows(answer.ids, answer.strangers)
+        if isinstance(answer, ThemedAnswer):
+            relevance = [row[: len(ids)] for row, ids in zip(answer.relevance.tolist(), labels, strict=True)]
+            yield len(block), write_themes(block.inputs, labels, answer.themes, relevance, errors)
         elif answer.scores is None:
             yield len(block), write_recommendations(block.inputs, labels, None, errors)
         else:

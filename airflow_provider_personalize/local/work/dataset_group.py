@@ -1,25 +1,47 @@
-"""A dataset group's data, from the imports that make it up now."""
+"""A dataset group's data, from the imports that make it up now and the records put into it since."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 from airflow_provider_personalize.local.backend import Backend
 from airflow_provider_personalize.local.datasets.dataset import Datasets, load_datasets
-from airflow_provider_personalize.local.datasets.schema import parse_schema
-from airflow_provider_personalize.local.layout import dataset_directory
+from airflow_provider_personalize.local.datasets.schema import DatasetSchema, parse_schema
+from airflow_provider_personalize.local.layout import dataset_directory, scratch_directory
 from airflow_provider_personalize.local.service.dataset_import_jobs import parts
+from airflow_provider_personalize.local.store import Resource
+from airflow_provider_personalize.local.work.records import records_of
 from airflow_provider_personalize.local.work.running import JobFailed
 
 
 def datasets_of(backend: Backend, group_arn: str) -> Datasets:
-    """What a dataset group's finished imports hold now. Raises :class:`JobFailed` where there are no interactions."""
+    """What a dataset group holds now. Raises :class:`JobFailed` where there are no interactions."""
     files, schemas = {}, {}
-    for dataset in backend.store.children(group_arn, "dataset"):
-        kind = dataset.document["datasetType"]
-        directory = dataset_directory(backend.root, dataset.arn)
-        imports = [directory / f"{job.document['jobName']}.arrow" for job in parts(backend.store, dataset.arn)]
-        schema = backend.store.get(dataset.document["schemaArn"])
-        if imports and schema:
-            files[kind], schemas[kind] = imports, parse_schema(schema.document["schema"])
-    if "INTERACTIONS" not in files:
-        raise JobFailed(f"Create failed. {group_arn} has no imported Interactions dataset.")
-    return load_datasets(files, schemas)
+    with TemporaryDirectory(dir=scratch_directory(backend.root)) as folder:
+        for dataset in backend.store.children(group_arn, "dataset"):
+            kind, schema = dataset.document["datasetType"], schema_of(backend, dataset)
+            found = bulk_files(backend, dataset)
+            records = records_of(backend, dataset.arn, schema)
+            if len(records):  # after the imports, since the last record of an id counts
+                found.append(Path(folder, f"{kind}.arrow"))
+                records.write_ipc(found[-1], compression="uncompressed")
+            if found:
+                files[kind], schemas[kind] = found, schema
+        if "INTERACTIONS" not in files:
+            raise JobFailed(f"Create failed. {group_arn} has no imported Interactions dataset.")
+        return load_datasets(files, schemas)
+
+
+def bulk_files(backend: Backend, dataset: Resource) -> list[Path]:
+    """The files of the imports that make up a dataset now, oldest first."""
+    directory = dataset_directory(backend.root, dataset.arn)
+    return [directory / f"{job.document['jobName']}.arrow" for job in parts(backend.store, dataset.arn)]
+
+
+def schema_of(backend: Backend, dataset: Resource) -> DatasetSchema:
+    """The schema that a dataset has now; it cannot be deleted before the dataset."""
+    schema = backend.store.get(dataset.document["schemaArn"])
+    if schema is None:
+        raise JobFailed(f"Resource Arn {dataset.document['schemaArn']} does not exist any more.")
+    return parse_schema(schema.document["schema"])

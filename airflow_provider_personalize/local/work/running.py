@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_personalize.local.backend import Backend
-from airflow_provider_personalize.local.layout import resource_name
+from airflow_provider_personalize.local.layout import resource_name, scratch_directory
 from airflow_provider_personalize.local.store import Lease, Resource
 
 
@@ -30,9 +30,7 @@ class Running:
     @property
     def scratch(self) -> Path:
         """A directory on this machine's disk for files on their way to S3 or from it."""
-        path = self.backend.root / "scratch"
-        path.mkdir(exist_ok=True)
-        return path
+        return scratch_directory(self.backend.root)
 
     @property
     def tag(self) -> str:

@@ -4,37 +4,84 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from airflow_provider_personalize.local.layout import model_directory
 from airflow_provider_personalize.local.models import save_model
 from airflow_provider_personalize.local.recipes import RECIPES, TrainingConfig, TrainingError
-from airflow_provider_personalize.local.service.recipes import require
+from airflow_provider_personalize.local.recipes.features import chosen_columns
+from airflow_provider_personalize.local.recipes.model import EventParameter, Objective, Search
+from airflow_provider_personalize.local.service.recipes import CatalogueEntry, require
 from airflow_provider_personalize.local.work.dataset_group import datasets_of
+from airflow_provider_personalize.local.work.histories import fingerprint
 from airflow_provider_personalize.local.work.running import JobFailed, Running
+
+DEFAULT_SENSITIVITY = "MEDIUM"
+DEFAULT_JOBS = 8  # of a search; the service does not say how many it makes
 
 
 def run(running: Running) -> Mapping[str, Any]:
-    """Train and keep the model; returns ``trainingHours``."""
+    """Train and keep the model; returns ``trainingHours``, and ``tunedHPOParams`` where there was a search."""
     started = time.monotonic()
     version = running.resource.document
     settings = running.backend.settings
-    config = version.get("solutionConfig") or {}
-    threshold = config.get("eventValueThreshold")
-    recipe = RECIPES[require(version["recipeArn"]).name]
+    entry = require(version["recipeArn"])
+    columns = (version.get("solutionConfig") or {}).get("trainingDataConfig", {})
+    data = fingerprint(running.backend, version["datasetGroupArn"])
     try:
-        model = recipe.fit(
-            datasets_of(running.backend, version["datasetGroupArn"]),
-            TrainingConfig(
-                hyperparameters=config.get("algorithmHyperParameters", {}),
-                event_type=version.get("eventType"),
-                event_value_threshold=None if threshold is None else float(threshold),
+        model = RECIPES[entry.name].fit(
+            chosen_columns(
+                datasets_of(running.backend, version["datasetGroupArn"]),
+                excluded=columns.get("excludedDatasetColumns", {}),
+                included=columns.get("includedDatasetColumns", {}),
+            ),
+            replace(
+                training_config(version, entry),
                 seed=settings.seed,
                 progress=lambda done, total: running.report(done, total, "epochs"),
             ),
         )
     except TrainingError as error:
         raise JobFailed(str(error)) from None
+    model = replace(model, manifest={**model.manifest, "data": data})
     running.before_publishing()
     save_model(model, model_directory(running.backend.root, running.lease.arn))
-    return {"trainingHours": round((time.monotonic() - started) / 3600, 4)}
+    tuned = model.manifest.get("tuned_hyperparameters")
+    shown = {} if tuned is None else {"tunedHPOParams": {"algorithmHyperParameters": tuned}}
+    return {"trainingHours": round((time.monotonic() - started) / 3600, 4), **shown}
+
+
+def training_config(version: Mapping[str, Any], entry: CatalogueEntry) -> TrainingConfig:
+    """A solution version's request, as recipes read it; what they have no use for is left out."""
+    config = version.get("solutionConfig") or {}
+    threshold = config.get("eventValueThreshold")
+    objective = config.get("optimizationObjective")
+    return TrainingConfig(
+        hyperparameters=config.get("algorithmHyperParameters", {}) | config.get("featureTransformationParameters", {}),
+        event_type=version.get("eventType"),
+        event_value_threshold=None if threshold is None else float(threshold),
+        event_parameters=tuple(
+            EventParameter(given["eventType"], given.get("eventValueThreshold"), given.get("weight", 1.0))
+            for given in config.get("eventsConfig", {}).get("eventParametersList", ())
+        ),
+        objective=objective
+        and Objective(objective["itemAttribute"], objective.get("objectiveSensitivity", DEFAULT_SENSITIVITY)),
+        search=_search(config.get("hpoConfig", {}), entry) if version.get("performHPO") else None,
+    )
+
+
+def _search(config: Mapping[str, Any], entry: CatalogueEntry) -> Search:
+    """The ranges that the solution gives, and the recipe's own of its other tunable hyperparameters."""
+    ranges: dict[str, Any] = {}
+    for parameter in entry.algorithm:
+        if parameter.tunable:
+            whole = (int(parameter.low), int(parameter.high)) if parameter.kind == "integer" else None
+            ranges[parameter.name] = parameter.values or whole or (parameter.low, parameter.high)
+    for kind, given in config.get("algorithmHyperParameterRanges", {}).items():
+        for entry_ in given:
+            name = entry_["name"]
+            bounds = (entry_.get("minValue", ranges[name][0]), entry_.get("maxValue", ranges[name][-1]))
+            ranges[name] = tuple(entry_["values"]) if kind.startswith("categorical") else bounds
+    jobs = config.get("hpoResourceConfig", {}).get("maxNumberOfTrainingJobs", DEFAULT_JOBS)
+    return Search(ranges, int(jobs))

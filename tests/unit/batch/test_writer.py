@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from airflow_provider_personalize.batch.output import parse_output_row, read_output
 from airflow_provider_personalize.batch.scores import format_score
 from airflow_provider_personalize.batch.style import Style
-from airflow_provider_personalize.batch.writer import quote_ids, write_recommendations, write_segments
+from airflow_provider_personalize.batch.writer import quote_ids, write_recommendations, write_segments, write_themes
 
 REAL_SEGMENTS = Path(__file__).parents[4] / "shared/data/real_segment_output/item_affinity.jsonl.out"
 
@@ -36,6 +36,24 @@ class TestKnownBytes:
         assert write_recommendations([b'{"itemId":"4"}'], [quote_ids(["8", "2"])], None, {}) == (
             b'{"input":{"itemId":"4"},"output":{"recommendedItems":["8","2"]},"error":null}\n'
         )
+
+    def test_themes_have_no_error_in_a_good_row_and_no_output_in_a_failed_one(self) -> None:
+        written = write_themes(
+            [b'{"itemId":"4"}', b"7"],
+            [quote_ids(["8", "2"]), []],
+            ['Quiet "evenings"', ""],
+            [[0.19994527, 0.0], []],
+            {1: "Line 2: no"},
+        )
+        good, failed = written.splitlines(keepends=True)
+        assert good == (
+            b'{"input":{"itemId":"4"},"output":{"recommendedItems":["8","2"],"theme":"Quiet \\"evenings\\"",'
+            b'"itemsThemeRelevanceScores":[0.19994527,0.0]}}\n'
+        )
+        assert failed == b'{"input":7,"error":{"errorMessage":"Line 2: no"}}\n'
+        row, failure = (parse_output_row(line) for line in (good, failed))
+        assert (row.theme, row.theme_scores, row.ids) == ('Quiet "evenings"', (0.19994527, 0.0), ("8", "2"))
+        assert failure.error == "Line 2: no"
 
     def test_segments_are_spaced_outside_the_list(self) -> None:
         assert write_segments([b'{"itemId": "1"}'], [quote_ids(["61", "22"])], {}) == (

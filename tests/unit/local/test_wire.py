@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from airflow_provider_personalize.local import constraints, wire
 from airflow_provider_personalize.local.backend import Backend, open_backend
-from airflow_provider_personalize.local.service import OPERATIONS
+from airflow_provider_personalize.local.service import OPERATIONS, REFUSED
 from airflow_provider_personalize.local.service.call import Call
+from tests.contract.clients import endpoint_of
 
 ROLE = "arn:aws:iam::123456789012:role/PersonalizeRole"
 
@@ -46,13 +47,58 @@ def ask(backend: Backend, target: str, body: bytes) -> tuple[int, dict[str, Any]
         ("AmazonPersonalize.ListSchemas", b'{"maxResults": 101}', 400, "InvalidInputException"),
         ("AmazonPersonalize.DescribeSchema", b"{}", 400, "InvalidInputException"),
         ("AmazonPersonalize.DescribeSchema", b'{"schemaArn": null}', 400, "InvalidInputException"),
-        ("AmazonPersonalize.GetSolutionMetrics", b'{"solutionVersionArn": "arn:aws:personalize:a:b:c"}', 501, None),
+        ("AmazonPersonalize.ListRecommenders", b"{}", 501, None),
     ],
 )
 def test_a_wrong_request_has_a_typed_error(backend: Backend, target: str, body: bytes, status: int, code: str) -> None:
     answered, payload = ask(backend, target, body)
     assert (answered, payload["__type"]) == (status, code or "OperationNotSupportedException")
     assert payload["message"]
+
+
+def ask_at(backend: Backend, path: str, request: dict[str, Any]) -> tuple[int, str | None, dict[str, Any]]:
+    answer = wire.handle(backend, "", orjson.dumps(request), region="us-east-1", path=path)
+    assert answer.headers["content-type"] == "application/json"
+    return answer.status, answer.headers.get("x-amzn-errortype"), orjson.loads(answer.body)
+
+
+ITEMS_ARN = "arn:aws:personalize:us-east-1:000000000000:dataset/none/ITEMS"
+CAMPAIGN_ARN = "arn:aws:personalize:us-east-1:000000000000:campaign/none"
+
+
+@pytest.mark.parametrize(
+    ("path", "request_", "status", "code"),
+    [
+        ("/items", {"datasetArn": ITEMS_ARN, "items": [{"itemId": "i"}]}, 404, "ResourceNotFoundException"),
+        ("/recommendations", {"campaignArn": CAMPAIGN_ARN, "userId": "u"}, 404, "ResourceNotFoundException"),
+        ("/recommendations", {"campaignArn": CAMPAIGN_ARN, "numResults": -1}, 400, "InvalidInputException"),
+        ("/items", {"datasetArn": ITEMS_ARN, "items": []}, 400, "InvalidInputException"),
+        (
+            "/action-interactions",
+            {
+                "trackingId": "none",
+                "actionInteractions": [{"actionId": "a", "sessionId": "s", "timestamp": 1, "eventType": "taken"}],
+            },
+            404,
+            "ResourceNotFoundException",
+        ),
+    ],
+)
+def test_events_and_runtime_answer_with_the_statuses_of_their_models(
+    backend: Backend, path: str, request_: dict[str, Any], status: int, code: str
+) -> None:
+    answered, errortype, payload = ask_at(backend, path, request_)
+    assert (answered, errortype, payload["__type"]) == (status, code, code)
+
+
+def test_a_path_of_no_operation_is_unknown(backend: Backend) -> None:
+    answer = wire.handle(backend, "", b"{}", region="us-east-1", path="/everything")
+    assert (answer.status, answer.headers["x-amzn-errortype"]) == (400, "UnknownOperationException")
+
+
+def test_every_operation_of_the_models_is_answered_or_refused_with_a_reason() -> None:
+    models = [constraints.service_model(endpoint).operation_names for endpoint in constraints.ENDPOINTS]
+    assert sorted([*OPERATIONS, *REFUSED]) == sorted(name for names in models for name in names)
 
 
 def test_success_is_compact_json(backend: Backend) -> None:
@@ -130,6 +176,7 @@ def values(shape: Shape) -> st.SearchStrategy[Any]:
     return {
         "integer": st.integers(-5, 2**40),
         "double": st.floats(allow_nan=False, allow_infinity=False),
+        "float": st.floats(allow_nan=False, allow_infinity=False, width=32),
         "boolean": st.booleans(),
         "timestamp": st.integers(0, 2**31),
     }[kind]
@@ -141,14 +188,19 @@ def values(shape: Shape) -> st.SearchStrategy[Any]:
 def test_any_request_shaped_by_the_model_gets_a_modelled_answer(
     backend: Backend, operation: str, data: st.DataObject
 ) -> None:
-    model = constraints.service_model().operation_model(operation)
-    request = data.draw(values(model.input_shape))
-    status, payload = ask(backend, f"AmazonPersonalize.{operation}", orjson.dumps(request))
+    endpoint = endpoint_of(operation)
+    model = constraints.service_model(endpoint).operation_model(operation)
+    body = orjson.dumps(data.draw(values(model.input_shape)))
+    target, path = (
+        (f"AmazonPersonalize.{operation}", "/") if endpoint == "personalize" else ("", model.http["requestUri"])
+    )
+    answer = wire.handle(backend, target, body, region="us-east-1", path=path)
+    status, payload = answer.status, orjson.loads(answer.body)
+    errors = {shape.name: shape.metadata.get("error", {}).get("httpStatusCode", 400) for shape in model.error_shapes}
     if status == 200:
         assert not payload or payload.keys() <= model.output_shape.members.keys()
     else:
-        assert status == 400
-        assert payload["__type"] in {shape.name for shape in model.error_shapes} | {"InvalidInputException"}
+        assert status == ({"InvalidInputException": 400} | errors)[payload["__type"]], payload
 
 
 def test_no_answer_has_a_member_that_the_model_lacks(backend: Backend, tmp_path: Path) -> None:
@@ -162,17 +214,34 @@ def test_no_answer_has_a_member_that_the_model_lacks(backend: Backend, tmp_path:
         request = batch_request(version, "j", f"file://{tmp_path}/u.json", f"file://{tmp_path}/out/")
         call(own, f"CreateBatch{operation}Job", **request)
     base = "arn:aws:personalize:us-east-1:000000000000:"
+    items, solution = base + "dataset/small/ITEMS", arns.personalization.rsplit("/", 1)[0]
+    call(own, "UpdateDataset", datasetArn=items, schemaArn=base + "schema/small-ITEMS")
+    call(own, "UpdateSolution", solutionArn=solution, performAutoTraining=False)
+    tracker = call(own, "CreateEventTracker", name="t", datasetGroupArn=arns.group)
+    campaign = call(own, "CreateCampaign", name="c", solutionVersionArn=arns.personalization)
+    call(own, "UpdateCampaign", **campaign, minProvisionedTPS=2)
+    output = {"s3DataDestination": {"path": f"file://{tmp_path}/export/"}}
+    call(own, "CreateDatasetExportJob", jobName="e", datasetArn=items, roleArn=ROLE, jobOutput=output)
+    source = {"dataLocation": f"file://{tmp_path}/users.csv"}
+    call(own, "CreateDataDeletionJob", jobName="d", datasetGroupArn=arns.group, roleArn=ROLE, dataSource=source)
+    prefix = "arn:aws:personalize:::"
     requests: dict[str, dict[str, str]] = {
         "DescribeSchema": {"schemaArn": base + "schema/small-ITEMS"},
         "DescribeDatasetGroup": {"datasetGroupArn": arns.group},
-        "DescribeDataset": {"datasetArn": base + "dataset/small/ITEMS"},
+        "DescribeDataset": {"datasetArn": items},
+        "DescribeDatasetExportJob": {"datasetExportJobArn": base + "dataset-export-job/e"},
+        "DescribeDataDeletionJob": {"dataDeletionJobArn": base + "data-deletion-job/d"},
+        "DescribeEventTracker": {"eventTrackerArn": tracker["eventTrackerArn"]},
+        "DescribeCampaign": campaign,
+        "DescribeAlgorithm": {"algorithmArn": prefix + "algorithm/aws-sims"},
+        "DescribeFeatureTransformation": {"featureTransformationArn": prefix + "feature-transformation/sims"},
         "DescribeDatasetImportJob": {"datasetImportJobArn": base + "dataset-import-job/small-ITEMS"},
-        "DescribeSolution": {"solutionArn": arns.personalization.rsplit("/", 1)[0]},
+        "DescribeSolution": {"solutionArn": solution},
         "DescribeSolutionVersion": {"solutionVersionArn": arns.personalization},
         "DescribeFilter": {"filterArn": arns.seen_filter},
         "DescribeBatchInferenceJob": {"batchInferenceJobArn": base + "batch-inference-job/j"},
         "DescribeBatchSegmentJob": {"batchSegmentJobArn": base + "batch-segment-job/j"},
-        "DescribeRecipe": {"recipeArn": "arn:aws:personalize:::recipe/aws-item-affinity"},
+        "DescribeRecipe": {"recipeArn": prefix + "recipe/aws-item-affinity"},
         "ListTagsForResource": {"resourceArn": arns.group},
     }
     requests |= {operation: {} for operation in OPERATIONS if operation.startswith("List") and "Tags" not in operation}

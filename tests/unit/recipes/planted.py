@@ -13,6 +13,7 @@ USERS, ITEMS = 60, 48
 USER_IDS = [f"u{number:02d}" for number in range(USERS)]
 ITEM_IDS = [f"i{number:02d}" for number in range(ITEMS)]
 NEW_ITEMS = ["new-0", "new-1"]
+PLOTS = ("A knight defends a castle against a dragon.", "A robot repairs a spaceship near a distant planet.")
 
 
 def withheld(user, item):
@@ -47,7 +48,13 @@ SCHEMAS = {
         text("EVENT_TYPE"),
         {"name": "EVENT_VALUE", "type": "float"},
     ),
-    "ITEMS": schema("Items", text("ITEM_ID"), text("GROUP", categorical=True)),
+    "ITEMS": schema(
+        "Items",
+        text("ITEM_ID"),
+        text("GROUP", categorical=True),
+        text("NAME", itemName=True),
+        text("PLOT", textual=True),
+    ),
     "USERS": schema("Users", text("USER_ID"), text("GROUP", categorical=True)),
 }
 
@@ -57,8 +64,17 @@ def datasets(rows=None, *, metadata=True):
     columns = ["USER_ID", "ITEM_ID", "TIMESTAMP", "EVENT_TYPE", "EVENT_VALUE"]
     interactions = pl.DataFrame(events() if rows is None else rows, schema=columns, orient="row")
     group = ("even", "odd")
-    items = pl.DataFrame({"ITEM_ID": ITEM_IDS + NEW_ITEMS, "GROUP": [group[n % 2] for n in range(ITEMS)] + list(group)})
+    parities = [*(n % 2 for n in range(ITEMS)), 0, 1]
+    items = pl.DataFrame(
+        {
+            "ITEM_ID": ITEM_IDS + NEW_ITEMS,
+            "GROUP": [group[parity] for parity in parities],
+            "NAME": [f"Tale {n}" for n in range(len(parities))],
+            "PLOT": [PLOTS[parity] for parity in parities],
+        }
+    )
     users = pl.DataFrame(
         {"USER_ID": [*USER_IDS, "new-even", "new-odd"], "GROUP": [group[n % 2] for n in range(USERS)] + list(group)}
     )
-    return Datasets(interactions, items if metadata else None, users if metadata else None, SCHEMAS)
+    actions = pl.DataFrame({"ACTION_ID": ["review", "subscribe"]})
+    return Datasets(interactions, items if metadata else None, users if metadata else None, SCHEMAS, actions)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import polars as pl
+import pytest
+from scipy.sparse import csr_matrix
 
-from airflow_provider_personalize.local.recipes.features import tags, with_identity
-from tests.unit.recipes.planted import schema, text
+from airflow_provider_personalize.local.recipes import TrainingError
+from airflow_provider_personalize.local.recipes.features import chosen_columns, tags, with_identity
+from tests.unit.recipes.planted import SCHEMAS, datasets, schema, text
 
 IDS = pl.Series("id", ["a", "b", "c", "d"])
 SCHEMA = schema(
@@ -58,3 +61,37 @@ def test_rows_sum_to_one_and_the_untrained_have_no_column_of_their_own():
         np.array([True, False, True, False]),
     ).toarray()
     assert features.tolist() == [[0.5, 0, 0, 0, 0.5], [0, 0, 0, 0, 1], [0, 0, 1, 0, 0], [0, 0, 0, 0, 0]]
+
+
+def test_tags_may_weigh_a_fixed_share_however_many_there_are():
+    tagged = csr_matrix(np.array([[1, 1], [1, 0], [0, 0]], np.float32))
+    features = with_identity(tagged, np.array([True, False, True]), 0.5).toarray()
+    assert features.tolist() == [[1, 0, 0, 0.25, 0.25], [0, 0, 0, 0.5, 0], [0, 0, 1, 0, 0]]
+
+
+class TestChosenColumns:
+    def columns(self, excluded=None, included=None):
+        chosen = chosen_columns(datasets(), excluded=excluded or {}, included=included or {})
+        return {kind: [field.name for field in schema.fields] for kind, schema in chosen.schemas.items()}
+
+    def test_without_a_choice_all_train(self):
+        assert self.columns() == {kind: [f.name for f in schema.fields] for kind, schema in SCHEMAS.items()}
+
+    def test_excluded_columns_do_not_train(self):
+        assert "PLOT" not in self.columns({"Items": ["plot"]})["ITEMS"]
+        assert self.columns({"ITEMS": ["PLOT"]})["USERS"] == ["USER_ID", "GROUP"]
+
+    def test_included_columns_alone_train_and_keys_stay(self):
+        assert self.columns(included={"items": ["GROUP"]})["ITEMS"] == ["ITEM_ID", "GROUP"]
+        kept = self.columns({"INTERACTIONS": ["EVENT_TYPE", "TIMESTAMP"]})["INTERACTIONS"]
+        assert {"USER_ID", "ITEM_ID", "TIMESTAMP", "EVENT_TYPE"} <= set(kept)
+
+    def test_what_does_not_train_leaves_no_feature(self):
+        chosen = chosen_columns(datasets(), excluded={"ITEMS": ["GROUP"]}, included={})
+        ids = chosen.items["ITEM_ID"].sort()
+        assert tags(chosen.items, chosen.schemas["ITEMS"], "ITEM_ID", ids).shape[1] == 0
+
+    @pytest.mark.parametrize(("kind", "column"), [("ITEMS", "PRICE"), ("NOWHERE", "PRICE")])
+    def test_an_unknown_column_is_named(self, kind, column):
+        with pytest.raises(TrainingError, match=f"names {column}, which {kind} does not have"):
+            self.columns({kind: [column]})

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from airflow_provider_personalize.local.recipes import temperature as module
-from airflow_provider_personalize.local.recipes.temperature import fit_temperature
+from airflow_provider_personalize.local.recipes.temperature import fit_temperature, log_loss
 
 
 def drawn(temperature, seed=0, users=400, items=200, each=40):
@@ -40,3 +40,19 @@ def test_scores_that_say_nothing_are_flattened_within_bounds():
     queries, items, bias, query, _ = drawn(1.0)
     random = np.random.default_rng(1).integers(0, len(items), len(query)).astype(np.int32)
     assert 5 < fit_temperature(queries, items, bias, query, random, seed=0) <= 50.001
+
+
+def test_the_fitted_temperature_has_the_least_loss():
+    events = drawn(0.5)
+    fitted = fit_temperature(*events, seed=0)
+    losses = {t: log_loss(*events, temperature=t, seed=0) for t in (fitted, 0.8 * fitted, 1.25 * fitted, 1.0)}
+    assert min(losses, key=losses.get) == fitted
+
+
+def test_the_loss_is_that_of_the_softmax():
+    queries, items = np.array([[1.0]], np.float32), np.array([[2.0], [0.0]], np.float32)
+    event = np.zeros(1, np.int32)
+    loss = log_loss(queries, items, np.zeros(2, np.float32), event, event, temperature=4.0, seed=0)
+    assert loss == pytest.approx(np.log(1 + np.exp(-0.5)), abs=1e-6)
+    nothing = np.empty(0, np.int32)
+    assert log_loss(queries, items, np.zeros(2, np.float32), nothing, nothing, temperature=1.0, seed=0) == 0.0

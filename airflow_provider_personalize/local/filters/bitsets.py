@@ -1,0 +1,177 @@
+"""Sets of the catalogue as bits: what a condition on a column holds for.
+
+A bitset is ceil(m / 8) bytes for m ids, bit ``i % 8`` of byte ``i // 8`` for the id at position i, and zeros behind the
+last. What is quick is asked for often: of a text column it is known which ids have a value, of a number column the
+value of each id; sets are made of that when they are first asked for, and the latest ones are held.
+"""
+
+from __future__ import annotations
+
+import operator
+from bisect import bisect_left
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial, reduce
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from airflow_provider_personalize.batch.filter_expression import Comparator
+from airflow_provider_personalize.local.datasets.dataset import encode
+from airflow_provider_personalize.local.datasets.schema import Field
+
+Bits = NDArray[np.uint8]
+Positions = NDArray[np.integer]
+
+COMPARE: Mapping[Comparator, Callable[[Any, Any], Any]] = {
+    Comparator.EQUAL: operator.eq,
+    Comparator.NOT_EQUAL: operator.ne,
+    Comparator.LESS: operator.lt,
+    Comparator.LESS_OR_EQUAL: operator.le,
+    Comparator.GREATER: operator.gt,
+    Comparator.GREATER_OR_EQUAL: operator.ge,
+}
+# With this many ids to a member, a set is quicker made of its members than read from the cache and joined.
+_SPARSE = 64
+
+
+class BitsetCache:
+    """The bitsets that were used last, at most so many bytes of them."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most = most_bytes
+        self._held: OrderedDict[Hashable, Bits] = OrderedDict()
+        self._bytes = 0
+
+    def get(self, key: Hashable, make: Callable[[], Bits]) -> Bits:
+        """The set of that name, made where it is not held."""
+        held = self._held.get(key)
+        if held is not None:
+            self._held.move_to_end(key)
+            return held
+        made = make()
+        self._held[key] = made
+        self._bytes += made.nbytes
+        while self._bytes > self._most:
+            self._bytes -= self._held.popitem(last=False)[1].nbytes
+        return made
+
+
+@dataclass(frozen=True)
+class Universe:
+    """The m ids that sets are of, in byte order."""
+
+    ids: pl.Series
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def nbytes(self) -> int:
+        """Of one set."""
+        return (len(self) + 7) // 8
+
+    def nothing(self) -> Bits:
+        return np.zeros(self.nbytes, np.uint8)
+
+    def everything(self) -> Bits:
+        return np.packbits(np.ones(len(self), np.bool_), bitorder="little")
+
+    def positions(self, ids: pl.Series) -> NDArray[np.int64]:
+        """Of some ids, -1 where there is none."""
+        return encode(ids, self.ids).to_numpy()
+
+    def set_of(self, positions: Positions) -> Bits:
+        """Of positions in any order, repetitions allowed."""
+        if len(positions) * _SPARSE <= len(self):
+            bits = self.nothing()
+            np.bitwise_or.at(bits, positions >> 3, np.uint8(1) << (positions & 7).astype(np.uint8))
+            return bits
+        members = np.zeros(len(self), np.bool_)
+        members[positions] = True
+        return np.packbits(members, bitorder="little")
+
+
+class TextColumn:
+    """Which ids have a value. Of a categorical ``a|b`` both parts are values."""
+
+    def __init__(self, universe: Universe, owners: pl.Series, values: pl.Series, field: Field) -> None:
+        pairs = pl.DataFrame({"value": values, "position": universe.positions(owners)})
+        pairs = pairs.filter(pl.col("position") >= 0).drop_nulls()
+        if field.categorical:
+            pairs = pairs.with_columns(pl.col("value").str.split("|")).explode("value")
+        pairs = pairs.unique().sort("value", "position")
+        counts = pairs.group_by("value", maintain_order=True).len()
+        self._universe = universe
+        self._values = counts["value"]
+        self._starts = np.concatenate(([0], counts["len"].to_numpy().astype(np.int64).cumsum()))
+        self._positions = pairs["position"].to_numpy().astype(np.int32)
+
+    def any_of(self, values: Iterable[str], cache: BitsetCache, name: Hashable) -> Bits:
+        """The ids that have one of the values. What many ids have is held in the cache, under ``name`` and value."""
+        few: list[Positions] = [np.empty(0, np.int32)]
+        many: list[Bits] = []
+        for value in values:
+            members = self._members(value)
+            if len(members) * _SPARSE > len(self._universe):
+                many.append(cache.get((name, value), partial(self._universe.set_of, members)))
+            else:
+                few.append(members)
+        return reduce(operator.or_, many, self._universe.set_of(np.concatenate(few)))
+
+    def _members(self, value: str) -> Positions:
+        # Code points and UTF-8 bytes order alike. For one value, a search from here is quicker than a call into polars.
+        place = bisect_left(self._values, value)
+        if place == len(self._values) or self._values[place] != value:
+            return self._positions[:0]
+        return self._positions[self._starts[place] : self._starts[place + 1]]
+
+
+class NumberColumn:
+    """The number of each id."""
+
+    def __init__(self, universe: Universe, owners: pl.Series, values: pl.Series, field: Field) -> None:
+        known = pl.DataFrame({"position": universe.positions(owners), "value": values})
+        known = known.filter(pl.col("position") >= 0).drop_nulls()
+        position = known["position"].to_numpy()
+        self._numbers = np.zeros(len(universe), known["value"].to_numpy().dtype)
+        self._numbers[position] = known["value"].to_numpy()
+        self._has = np.zeros(len(universe), np.bool_)
+        self._has[position] = True
+        self._field = field
+
+    def compared(self, comparator: Comparator, number: int | float) -> Bits:
+        """The ids whose number is less than ``number``, say; never one without a number."""
+        if self._field.type in ("int", "long"):
+            comparator, number = _among_integers(comparator, number)
+        else:
+            number = as_stored(number, self._field)
+        return np.packbits(COMPARE[comparator](self._numbers, number) & self._has, bitorder="little")
+
+
+def as_stored(number: int | float, field: Field) -> int | float:
+    """``number`` as a column of reals would hold it, so that what was imported as 0.1 equals 0.1."""
+    if field.type == "float":
+        with np.errstate(over="ignore"):
+            return float(np.float32(number))
+    return float(number) if field.type == "double" else number
+
+
+def _among_integers(comparator: Comparator, number: int | float) -> tuple[Comparator, int | float]:
+    """A comparison that integers pass exactly when they pass the given one, without rounding them to reals."""
+    if not -(2**63) <= number < 2**63:
+        return comparator, number
+    whole = int(number // 1)
+    if whole == number:
+        return comparator, whole
+    # Between two integers: none equals it, and what is not above the lower one is above the number.
+    same: dict[Comparator, tuple[Comparator, int]] = {
+        Comparator.EQUAL: (Comparator.LESS, -(2**63)),
+        Comparator.NOT_EQUAL: (Comparator.GREATER_OR_EQUAL, -(2**63)),
+        Comparator.LESS: (Comparator.LESS_OR_EQUAL, whole),
+        Comparator.GREATER_OR_EQUAL: (Comparator.GREATER, whole),
+    }
+    return same.get(comparator, (comparator, whole))

@@ -1,0 +1,73 @@
+"""A data deletion job: everything about some users leaves the datasets of a dataset group that name users."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from airflow_provider_personalize.local.layout import dataset_directory
+from airflow_provider_personalize.local.storage import check_location, storage_for
+from airflow_provider_personalize.local.work.running import JobFailed, Running
+
+COLUMN = "USER_ID"
+WITH_USERS = ("INTERACTIONS", "USERS", "ACTION_INTERACTIONS")
+
+
+def run(running: Running) -> Mapping[str, Any]:
+    """Returns ``numDeleted``, the rows of imports and the put records that are gone."""
+    job = running.resource.document
+    users = _users(running, job["dataSource"]["dataLocation"])
+    store, deleted = running.backend.store, 0
+    for dataset in store.children(job["datasetGroupArn"], "dataset"):
+        if dataset.document["datasetType"] not in WITH_USERS:
+            continue
+        # Imports that a newer one has replaced hold the users too.
+        for part in sorted(dataset_directory(running.backend.root, dataset.arn).glob("*.arrow")):
+            deleted += _without(part, users, running.tag)
+            running.report(deleted, None, "rows")
+        deleted += store.delete_records(dataset.arn, users.to_list())
+    return {"numDeleted": deleted}
+
+
+def _users(running: Running, source: str) -> pl.Series:
+    """The distinct ids that the CSV files at a location name."""
+    location = check_location(source)
+    storage = storage_for(location, running.scratch)
+    found = [stored for stored in storage.matching(location) if stored.name.endswith(".csv")]
+    if not found:
+        raise JobFailed(f"Invalid Data location. {location} matches no CSV file.")
+    with ExitStack() as copies:
+        tables = []
+        for stored in found:
+            path = copies.enter_context(storage.local_copy(stored))
+            try:
+                table = pl.read_csv(path, infer_schema=False)
+            except pl.exceptions.PolarsError as error:
+                raise JobFailed(
+                    f"Invalid Data location. {stored.name} is not a CSV file of user ids: {error}"
+                ) from None
+            if COLUMN not in table.columns:
+                raise JobFailed(f"{stored.name}: Input CSV is missing the following columns:[{COLUMN}].")
+            tables.append(table[COLUMN])
+        return pl.concat(tables).drop_nulls().unique()
+
+
+def _without(part: Path, users: pl.Series, tag: str) -> int:
+    """Rewrite one file of an import without these users, whole; how many rows that took."""
+    table = pl.read_ipc(part)
+    kept = table.filter(~pl.col(COLUMN).is_in(users.implode()))
+    if len(kept) < len(table):
+        partial = part.with_name(f".{part.name}-{tag}")
+        try:
+            kept.write_ipc(partial, compression="uncompressed")
+            with partial.open("rb") as written:
+                os.fsync(written.fileno())
+            partial.replace(part)
+        finally:
+            partial.unlink(missing_ok=True)
+    return len(table) - len(kept)

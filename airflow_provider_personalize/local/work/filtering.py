@@ -1,0 +1,21 @@
+"""A filter of a dataset group, compiled over its data as they are now."""
+
+from __future__ import annotations
+
+from airflow_provider_personalize.batch.filter_expression import FilterSyntaxError, parse_filter
+from airflow_provider_personalize.local.backend import Backend
+from airflow_provider_personalize.local.filters import Filter, UnsupportedFilterError, compile_filter
+from airflow_provider_personalize.local.recipes.model import Model
+from airflow_provider_personalize.local.store import Resource
+from airflow_provider_personalize.local.work.dataset_group import datasets_of
+from airflow_provider_personalize.local.work.running import JobFailed
+
+
+def compiled(backend: Backend, filter_: Resource, model: Model) -> Filter:
+    """The filter for a model's answers. Raises :class:`JobFailed` where it does not fit them."""
+    datasets = datasets_of(backend, filter_.document["datasetGroupArn"])
+    try:
+        expression = parse_filter(filter_.document["filterExpression"])
+        return compile_filter(expression, datasets, model, backend.settings.filter_recent_events)
+    except (FilterSyntaxError, UnsupportedFilterError) as error:  # a schema that changed, or a filter for another id
+        raise JobFailed(f"Filter {filter_.arn} does not fit this job: {error}") from None

@@ -1,0 +1,179 @@
+"""What filtering costs, when every row brings its own ``filterValues``.
+
+The claim: 10,000 distinct ``filterValues`` over 1,000,000 items are answered in at most 1.5 times the time that the
+same rows take without a filter. Each kind of filter is timed block by block, filtered and unfiltered in turn, over
+factors and datasets drawn at random; the table has the medians per row and their ratio. Rows draw from 10,000 values,
+whose masks together are larger than what is held, so that nearly every row's mask is made.
+
+    python benchmarks/filters.py                        # the claim; some two minutes on one core
+    python benchmarks/filters.py --items 100000 --rows 2048
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from itertools import combinations, cycle
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: threads that wait for each other blur the medians
+
+import numpy as np
+import polars as pl
+
+from airflow_provider_personalize.batch.filter_expression import parse_filter
+from airflow_provider_personalize.local.datasets.dataset import Datasets
+from airflow_provider_personalize.local.datasets.schema import parse_schema
+from airflow_provider_personalize.local.filters import Filter, compile_filter
+from airflow_provider_personalize.local.recipes.user_personalization import UserPersonalizationModel
+
+GENRES, TAGS, USERS, HISTORY = 64, 10_000, 1000, 50
+RESULTS = 25
+CLAIM = 1.5
+COLUMNS = {
+    "Interactions": {"USER_ID": "string", "ITEM_ID": "string", "TIMESTAMP": "long", "EVENT_TYPE": "string"},
+    "Items": {"ITEM_ID": "string", "GENRES": "categorical", "TAGS": "categorical", "PRICE": "double"},
+}
+
+
+def main() -> int:
+    arguments = _arguments()
+    random = np.random.default_rng(arguments.seed)
+    started = time.perf_counter()
+    model, datasets = _model(arguments, random), _datasets(arguments.items, random)
+    print(f"{arguments.items:,} items of {arguments.factors} factors, {arguments.values:,} distinct values a kind;")
+    print(f"{arguments.rows:,} rows a kind in blocks of {arguments.block}; made in {_since(started):.0f} s\n")
+    print(f"{'the values of a row':34} {'unfiltered':>12} {'filtered':>12} {'of it, masks':>13} {'ratio':>6}")
+    worst = 0.0
+    for name, (expression, values) in _kinds(arguments.values).items():
+        filter_ = compile_filter(parse_filter(expression), datasets, model)
+        filter_.select([{"userId": "u0", "filterValues": next(values)}])  # makes the columns' sets
+        ratio = _compare(name, model, filter_, values, arguments, random)
+        worst = max(worst, ratio)
+    print(f"\nworst ratio {worst:.2f}, the claim is {CLAIM}; {_since(started):.0f} s in all")
+    return int(worst > CLAIM)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--items", type=int, default=1_000_000)
+    parser.add_argument("--factors", type=int, default=64)
+    parser.add_argument("--values", type=int, default=10_000, help="distinct filterValues of a kind")
+    parser.add_argument("--rows", type=int, default=1280, help="rows timed for a kind")
+    parser.add_argument("--block", type=int, default=256, help="rows of a block")
+    parser.add_argument("--seed", type=int, default=1)
+    return parser.parse_args()
+
+
+def _model(arguments: argparse.Namespace, random: np.random.Generator) -> UserPersonalizationModel:
+    def factors(n: int) -> np.ndarray:
+        return random.standard_normal((n, arguments.factors), np.float32) * np.float32(0.3)
+
+    arrays = {
+        "user_factors": factors(USERS),
+        "item_factors": factors(arguments.items),
+        "item_bias": factors(arguments.items)[:, 0],
+        "popularity": factors(arguments.items)[:, 0],
+    }
+    ids = {"users": pl.Series(sorted(_ids("u", USERS))), "items": pl.Series(_ids("i", arguments.items))}
+    return UserPersonalizationModel("aws-user-personalization", {"temperature": 1.0}, arrays, ids)
+
+
+def _ids(letter: str, n: int) -> list[str]:
+    return [f"{letter}{number:08}" if letter == "i" else f"{letter}{number}" for number in range(n)]
+
+
+def _datasets(items: int, random: np.random.Generator) -> Datasets:
+    ids = pl.Series(_ids("i", items))
+
+    def categories(letter: str, distinct: int) -> pl.Series:
+        drawn = random.integers(0, distinct, (3, items))
+        return pl.select(
+            pl.concat_str([pl.lit(letter) + pl.Series(column).cast(pl.String) for column in drawn], separator="|")
+        ).to_series()
+
+    table = pl.DataFrame(
+        {
+            "ITEM_ID": ids,
+            "GENRES": categories("g", GENRES),
+            "TAGS": categories("t", TAGS),
+            "PRICE": random.random(items) * 100,
+        }
+    )
+    events = USERS * HISTORY
+    interactions = pl.DataFrame(
+        {
+            "USER_ID": pl.Series(_ids("u", USERS)).gather(random.integers(0, USERS, events)),
+            "ITEM_ID": ids.gather(random.integers(0, items, events)),
+            "TIMESTAMP": np.arange(events),
+            "EVENT_TYPE": np.where(random.random(events) < 0.5, "watch", "buy"),
+        }
+    )
+    schemas = {}
+    for name, columns in COLUMNS.items():
+        fields = [
+            {"name": column, "type": "string" if kind == "categorical" else kind, "categorical": kind == "categorical"}
+            for column, kind in columns.items()
+        ]
+        schemas[name.upper()] = parse_schema(json.dumps({"type": "record", "name": name, "fields": fields}))
+    return Datasets(interactions, table, None, schemas)
+
+
+def _kinds(distinct: int) -> dict[str, tuple[str, Iterator[dict[str, str]]]]:
+    """Name -> (expression, the values of one row after the other, ``distinct`` of them before they come again)."""
+    genres = [{"G": f'"g{a}","g{b}","g{c}"'} for a, b, c in list(combinations(range(GENRES), 3))[:distinct]]
+    tags = [{"T": f'"t{tag % TAGS}"'} for tag in range(distinct)]
+    prices = [{"P": f"{100 * (number + 1) / (distinct + 1):.6f}"} for number in range(distinct)]
+    together = [genre | price for genre, price in zip(genres, prices, strict=False)]
+    seen = 'EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("*")'
+    everything = (
+        "INCLUDE ItemID WHERE Items.GENRES IN ($G) AND Items.PRICE < $P"
+        ' | INCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("watch")'
+        ' | EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("buy")'
+    )
+    return {
+        "none, items seen are excluded": (seen, cycle([{}])),
+        "three genres of 64": ("INCLUDE ItemID WHERE Items.GENRES IN ($G)", cycle(genres)),
+        "one tag of 10,000": ("INCLUDE ItemID WHERE Items.TAGS IN ($T)", cycle(tags)),
+        "a price that items stay below": ("INCLUDE ItemID WHERE Items.PRICE < $P", cycle(prices)),
+        "genres and price, own events too": (everything, cycle(together)),
+    }
+
+
+def _compare(
+    name: str,
+    model: UserPersonalizationModel,
+    filter_: Filter,
+    values: Iterator[dict[str, str]],
+    arguments: argparse.Namespace,
+    random: np.random.Generator,
+) -> float:
+    free, masks, filtered = [], [], []
+    for _ in range(max(1, arguments.rows // arguments.block)):
+        users = random.integers(0, USERS, arguments.block).tolist()
+        rows = [{"userId": f"u{user}", "filterValues": next(values)} for user in users]
+        started = time.perf_counter()
+        model.answer(rows, RESULTS)
+        answered = time.perf_counter()
+        selection, _ = filter_.select(rows)
+        selected = time.perf_counter()
+        model.answer(rows, RESULTS, selection)
+        free.append(answered - started)
+        masks.append(selected - answered)
+        filtered.append(time.perf_counter() - answered)
+    medians = [statistics.median(times) / arguments.block * 1000 for times in (free, filtered, masks)]
+    ratio = float(medians[1] / medians[0])
+    print(f"{name:34} {medians[0]:>9.2f} ms {medians[1]:>9.2f} ms {medians[2]:>10.3f} ms {ratio:>6.2f}", flush=True)
+    return ratio
+
+
+def _since(started: float) -> float:
+    return time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    sys.exit(main())

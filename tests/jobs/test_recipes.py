@@ -1,0 +1,213 @@
+"""Every recipe from import to output file: trained on planted data, asked and answered in its own row format."""
+
+from __future__ import annotations
+
+import csv
+import json
+import secrets
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_personalize.local.backend import Backend, open_backend
+from tests.backends import (
+    INTERACTIONS_SCHEMA,
+    ITEMS,
+    ROLE,
+    Refused,
+    batch_request,
+    call,
+    item_group,
+    run_jobs,
+    schema,
+    train,
+    write_data,
+)
+from tests.jobs.conftest import rows_of
+
+PLOTS = ("A knight defends a castle against a dragon.", "A robot repairs a spaceship near a distant planet.")
+ITEMS_SCHEMA = schema(
+    "Items",
+    ITEM_ID="string",
+    TITLE={"type": "string", "itemName": True},
+    GENRES={"type": "string", "categorical": True},
+    PLOT={"type": "string", "textual": True},
+    CREATION_TIMESTAMP="long",
+)
+ACTIONS_SCHEMA = schema("Actions", ACTION_ID="string", VALUE="long")
+PERSONAL = ("aws-user-personalization-v2", "aws-hrnn", "aws-hrnn-metadata", "aws-hrnn-coldstart")
+RANKING = ("aws-personalized-ranking", "aws-personalized-ranking-v2")
+RELATED = ("aws-sims", "aws-similar-items", "aws-semantic-similarity")
+
+
+class Group:
+    """A dataset group whose recipes are trained when first asked for."""
+
+    def __init__(self, backend: Backend, arn: str) -> None:
+        self.backend, self.arn = backend, arn
+        self._versions: dict[str, str] = {}
+
+    def version(self, recipe: str) -> str:
+        if recipe not in self._versions:
+            self._versions[recipe] = train(self.backend, self.arn, recipe)
+        return self._versions[recipe]
+
+    def run(self, recipe: str, lines: list[dict[str, Any]], folder: Path, **more: Any) -> list[dict[str, Any]]:
+        """The output rows of one batch job over ``lines``."""
+        source = folder / "in" / "rows.json"
+        source.parent.mkdir(parents=True, exist_ok=True)
+        source.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        kind = "Segment" if "affinity" in recipe else "Inference"
+        request = batch_request(
+            self.version(recipe), f"job-{secrets.token_hex(4)}", f"file://{source}", f"file://{folder}/out/", **more
+        )
+        created = call(self.backend, f"CreateBatch{kind}Job", **request)
+        run_jobs(self.backend)
+        (job,) = call(self.backend, f"DescribeBatch{kind}Job", **created).values()
+        assert job["status"] == "ACTIVE", job
+        rows = rows_of(folder / "out" / "rows.json.out")
+        assert [row["input"] for row in rows] == lines
+        return rows
+
+
+@pytest.fixture(scope="module")
+def group(tmp_path_factory: pytest.TempPathFactory) -> Group:
+    root = tmp_path_factory.mktemp("recipes")
+    (root / "settings.toml").write_text("solutions_per_dataset_group = 20\n")
+    backend = open_backend(root)
+    write_data(root / "data")
+    with (root / "data" / "items.csv").open("w", newline="") as file:
+        out = csv.writer(file)
+        out.writerow(["ITEM_ID", "TITLE", "GENRES", "PLOT", "CREATION_TIMESTAMP"])
+        for item in range(ITEMS):
+            group = item_group(item)
+            out.writerow([f"i{item}", f"Tale {item}", ["comedy", "drama"][group], PLOTS[group], 1_600_000_000])
+    (root / "data" / "actions.csv").write_text("ACTION_ID,VALUE\nsubscribe,10\nreview,1\n")
+    arn = call(backend, "CreateDatasetGroup", name="recipes")["datasetGroupArn"]
+    for kind, text in (("INTERACTIONS", INTERACTIONS_SCHEMA), ("ITEMS", ITEMS_SCHEMA), ("ACTIONS", ACTIONS_SCHEMA)):
+        schema_arn = call(backend, "CreateSchema", name=kind, schema=text)["schemaArn"]
+        created = call(backend, "CreateDataset", name=kind, schemaArn=schema_arn, datasetGroupArn=arn, datasetType=kind)
+        call(
+            backend,
+            "CreateDatasetImportJob",
+            jobName=kind,
+            datasetArn=created["datasetArn"],
+            dataSource={"dataLocation": f"file://{root}/data/{kind.lower()}.csv"},
+            roleArn=ROLE,
+        )
+    run_jobs(backend)
+    return Group(backend, arn)
+
+
+def groups(ids: list[str]) -> set[int]:
+    return {int(id_[1:]) % 2 for id_ in ids}
+
+
+@pytest.mark.parametrize("recipe", PERSONAL)
+def test_personalization(group: Group, tmp_path: Path, recipe: str) -> None:
+    for row in group.run(recipe, [{"userId": "u3"}, {"userId": "u4"}], tmp_path, numResults=5):
+        assert groups(row["output"]["recommendedItems"]) == groups([row["input"]["userId"]])
+        assert sorted(row["output"]["scores"], reverse=True) == row["output"]["scores"]
+        assert row["error"] is None
+
+
+@pytest.mark.parametrize("recipe", RANKING)
+def test_ranking(group: Group, tmp_path: Path, recipe: str) -> None:
+    items = ["i2", "unheard", "i5", "i9", "i4", "i5"]
+    lines = [{"userId": "u3", "itemList": items}, {"userId": "u4", "itemList": []}, {"userId": "?", "itemList": items}]
+    known, empty, stranger = group.run(recipe, lines, tmp_path, numResults=2)
+    assert set(known["output"]["recommendedItems"][:2]) == {"i5", "i9"}
+    assert set(known["output"]["recommendedItems"][2:4]) == {"i2", "i4"}
+    assert known["output"]["recommendedItems"][4:] == ["unheard"]
+    assert known["output"]["scores"][4] == 0.0
+    assert sum(known["output"]["scores"]) == pytest.approx(1, abs=1e-6)
+    assert empty["output"] is None
+    assert empty["error"]["errorMessage"] == 'Line 2: "itemList" is empty: there is nothing to rank'
+    assert len(stranger["output"]["recommendedItems"]) == 5
+
+
+@pytest.mark.parametrize("recipe", RELATED)
+def test_related_items(group: Group, tmp_path: Path, recipe: str) -> None:
+    near, unknown = group.run(recipe, [{"itemId": "i5"}, {"itemId": "unheard"}], tmp_path, numResults=6)
+    assert near.keys() == {"input", "output", "error"}
+    assert near["output"].keys() == {"recommendedItems"}
+    assert "i5" not in near["output"]["recommendedItems"]
+    assert groups(near["output"]["recommendedItems"]) == {1}
+    assert len(near["output"]["recommendedItems"]) == len(unknown["output"]["recommendedItems"]) == 6
+
+
+def test_ranking_influence(group: Group, tmp_path: Path) -> None:
+    config = {"rankingInfluence": {"POPULARITY": 1.0, "FRESHNESS": 0.5}}
+    (row,) = group.run(
+        "aws-semantic-similarity", [{"itemId": "i5"}], tmp_path, numResults=3, batchInferenceJobConfig=config
+    )
+    assert len(row["output"]["recommendedItems"]) == 3
+
+
+def test_popularity(group: Group, tmp_path: Path) -> None:
+    rows = group.run("aws-popularity-count", [{"userId": "u3"}, {}, {"itemId": "i1"}], tmp_path, numResults=4)
+    assert len({json.dumps(row["output"]) for row in rows}) == 1
+    assert rows[0]["output"].keys() == {"recommendedItems"}
+    assert len(rows[0]["output"]["recommendedItems"]) == 4
+
+
+def test_item_affinity(group: Group, tmp_path: Path) -> None:
+    good, bad = group.run("aws-item-affinity", [{"itemId": "i5"}, {"itemId": "unheard"}], tmp_path, numResults=9)
+    assert groups(good["output"]["usersList"]) == {1}
+    assert "'unheard' has no interactions" in bad["error"]["errorMessage"]
+
+
+def test_item_attribute_affinity(group: Group, tmp_path: Path) -> None:
+    lines = [{"itemAttributes": f'ITEMS.genres = "{genre}"'} for genre in ("comedy", "drama", "opera")]
+    comedy, drama, opera = group.run("aws-item-attribute-affinity", lines, tmp_path, numResults=5_000_000)
+    assert groups(comedy["output"]["usersList"][:25]) == {0}
+    assert groups(drama["output"]["usersList"][:25]) == {1}
+    assert len(comedy["output"]["usersList"]) == 60
+    assert opera["error"]["errorMessage"].startswith('Line 3: "itemAttributes": No item with interactions has')
+
+
+def test_themes(group: Group, tmp_path: Path) -> None:
+    lines = [{"itemId": "i5"}, {"itemId": "i6"}, {"item": "i7"}]
+    odd, even, bad = group.run(
+        "aws-similar-items",
+        lines,
+        tmp_path,
+        numResults=5,
+        batchInferenceJobMode="THEME_GENERATION",
+        themeGenerationConfig={"fieldsForThemeGeneration": {"itemName": "TITLE"}},
+    )
+    assert odd["output"].keys() == {"recommendedItems", "theme", "itemsThemeRelevanceScores"}
+    assert odd["output"]["theme"].startswith("drama: ")
+    assert even["output"]["theme"].startswith("comedy: ")
+    assert len(odd["output"]["recommendedItems"]) == len(odd["output"]["itemsThemeRelevanceScores"]) == 5
+    assert bad.keys() == {"input", "error"}
+
+
+@pytest.mark.parametrize("recipe", ["aws-trending-now", "aws-next-best-action"])
+def test_recipes_without_batch_jobs_train_and_are_refused(group: Group, tmp_path: Path, recipe: str) -> None:
+    version = call(group.backend, "DescribeSolutionVersion", solutionVersionArn=group.version(recipe))[
+        "solutionVersion"
+    ]
+    assert version["status"] == "ACTIVE"
+    with pytest.raises(Refused, match=f"{recipe} has no batch inference jobs"):
+        group.run(recipe, [{"userId": "u1"}], tmp_path)
+
+
+def test_a_filter_serves_every_recipe_that_answers_with_items(group: Group, tmp_path: Path) -> None:
+    filter_arn = call(
+        group.backend,
+        "CreateFilter",
+        name="comedies",
+        datasetGroupArn=group.arn,
+        filterExpression='INCLUDE ItemID WHERE Items.GENRES IN ("comedy")',
+    )["filterArn"]
+    asked: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
+        (PERSONAL, {"userId": "u3"}),
+        (RANKING, {"userId": "u3", "itemList": ["i1", "i2", "i3", "i4", "unheard"]}),
+        ((*RELATED, "aws-popularity-count"), {"itemId": "i2"}),
+    )
+    for recipes, row in asked:
+        for recipe in recipes:
+            (answered,) = group.run(recipe, [row], tmp_path / recipe, filterArn=filter_arn)
+            assert groups(answered["output"]["recommendedItems"]) == {0}, recipe

@@ -1,0 +1,71 @@
+"""Hyperparameter optimization."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_personalize.local.recipes import RECIPES, TrainingConfig
+from airflow_provider_personalize.local.recipes.model import Search
+from airflow_provider_personalize.local.recipes.search import best_of, draws
+from tests.unit.recipes import planted
+
+RANGES = {"hidden_dimension": (32, 64), "discount": (0.0, 0.5), "recency_mask": ("True", "False"), "bptt": (2, 32)}
+
+
+def test_the_defaults_are_tried_first_and_the_rest_lies_within_the_ranges():
+    settings = draws(Search(RANGES, 12), ("hidden_dimension", "discount", "recency_mask"), seed=1)
+    assert len(settings) == 12
+    assert settings[0] == {}
+    for setting in settings[1:]:
+        assert setting.keys() == {"hidden_dimension", "discount", "recency_mask"}
+        assert 32 <= int(setting["hidden_dimension"]) <= 64
+        assert 0 <= float(setting["discount"]) <= 0.5
+        assert setting["recency_mask"] in ("True", "False")
+
+
+def test_a_seed_decides_and_no_setting_is_tried_twice():
+    names = ("recency_mask",)
+    assert draws(Search(RANGES, 40), names, 1) == draws(Search(RANGES, 40), names, 1)
+    assert len(draws(Search(RANGES, 40), names, 1)) == 3
+    several = [draws(Search(RANGES, 5), ("hidden_dimension",), seed) for seed in range(5)]
+    assert any(one != several[0] for one in several)
+
+
+def test_one_job_or_nothing_to_search_leaves_the_defaults():
+    assert draws(Search(RANGES, 1), tuple(RANGES), 0) == [{}]
+    assert draws(Search(RANGES, 9), (), 0) == [{}]
+
+
+def test_the_least_loss_wins_and_of_equals_the_first():
+    settings = [{}, {"a": "1"}, {"a": "2"}, {"a": "3"}]
+    assert best_of(settings, lambda s: abs(int(s.get("a", 9)) - 2)) == {"a": "2"}
+    assert best_of(settings, lambda s: 0.0) == {}
+
+
+class TestPersonalization:
+    def fit(self, recipe="aws-user-personalization", jobs=3, **ranges):
+        config = TrainingConfig(search=Search({**RANGES, **ranges}, jobs), seed=3)
+        return RECIPES[recipe].fit(planted.datasets(), config)
+
+    def test_a_search_says_what_it_found_and_trains_with_it(self):
+        model = self.fit(hidden_dimension=(33, 35))
+        tuned = model.manifest["tuned_hyperparameters"]
+        assert tuned.keys() == {"hidden_dimension", "recency_mask"}
+        assert model.arrays["item_factors"].shape[1] == int(tuned["hidden_dimension"])
+        assert self.fit(hidden_dimension=(33, 35)).manifest == model.manifest
+
+    def test_a_recipe_without_tunable_hyperparameters_keeps_its_defaults(self, trained):
+        recipe = "aws-user-personalization-v2"
+        model = self.fit(recipe)
+        assert model.manifest["tuned_hyperparameters"] == {}
+        assert model.arrays["item_factors"].tobytes() == trained(recipe).arrays["item_factors"].tobytes()
+
+    def test_progress_counts_every_job(self):
+        told = []
+        config = TrainingConfig(search=Search(RANGES, 2), progress=lambda done, total: told.append((done, total)))
+        RECIPES["aws-user-personalization"].fit(planted.datasets(), config)
+        assert [done for done, _ in told] == list(range(told[0][1] + 1))
+
+    @pytest.mark.parametrize("recipe", ["aws-user-personalization", "aws-user-personalization-v2"])
+    def test_without_a_search_nothing_was_tuned(self, trained, recipe):
+        assert "tuned_hyperparameters" not in trained(recipe).manifest

@@ -1,0 +1,56 @@
+"""Scores of given pairs, softmax over lists, and what a selection says of pairs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from airflow_provider_personalize.local.scoring import pairs
+from airflow_provider_personalize.local.scoring.pairs import score_pairs, softmax_of_lists
+from airflow_provider_personalize.local.scoring.selection import Csr, Selection
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(3)
+
+
+def test_scores_are_products_the_same_bits_whatever_stands_beside_a_pair(rng, monkeypatch):
+    queries, items = (rng.standard_normal((n, 7)).astype(np.float32) for n in (5, 30))
+    rows, indices = rng.integers(0, 5, 200), rng.integers(0, 30, 200)
+    scores = score_pairs(queries, items, rows, indices)
+    assert scores == pytest.approx((queries.astype(float) @ items.astype(float).T)[rows, indices])
+    monkeypatch.setattr(pairs, "_BLOCK", 20)
+    assert score_pairs(queries, items, rows, indices).tobytes() == scores.tobytes()
+    for n in (0, 77, 199):
+        assert score_pairs(queries, items, rows[n : n + 1], indices[n : n + 1])[0] == scores[n]
+
+
+def test_each_list_has_a_softmax_of_its_own():
+    shares = softmax_of_lists(np.log([1.0, 3.0, 5.0, 2.0, 2.0, 4.0]), np.array([0, 2, 3]))
+    assert shares == pytest.approx([0.25, 0.75, 1, 0.25, 0.25, 0.5])
+
+
+def test_a_softmax_neither_overflows_nor_counts_what_stands_outside():
+    shares = softmax_of_lists(np.array([1e4, 1e4 + np.log(3), -np.inf, -np.inf, -np.inf]), np.array([0, 3]))
+    assert shares == pytest.approx([0.25, 0.75, 0, 0, 0])
+    assert softmax_of_lists(np.empty(0), np.empty(0, np.int64)).shape == (0,)
+
+
+def test_a_selection_says_of_each_pair_what_it_says_of_rows():
+    bias = np.array([0, 0, -np.inf, 0], np.float32)
+    excluded = Csr(np.array([0, 1, 1, 3]), np.array([0, 1, 3], np.int32))
+    candidates = Csr(np.array([0, 2, 3, 3]), np.array([1, 2, 0], np.int32))
+    rows, items = np.divmod(np.arange(12), 4)
+
+    def allowed(selection):
+        return selection.allows(rows, items).reshape(3, 4).astype(int).tolist()
+
+    assert allowed(Selection()) == [[1, 1, 1, 1]] * 3
+    assert allowed(Selection(bias)) == [[1, 1, 0, 1]] * 3
+    assert allowed(Selection(excluded=excluded)) == [[0, 1, 1, 1], [1, 1, 1, 1], [1, 0, 1, 0]]
+    assert allowed(Selection(candidates=candidates)) == [[0, 1, 1, 0], [1, 0, 0, 0], [0, 0, 0, 0]]
+    either = Selection(bias, excluded, also=Selection(candidates=candidates))
+    assert allowed(either) == [[0, 1, 1, 1], [1, 1, 0, 1], [1, 0, 0, 0]]
+    turned = Selection(excluded=excluded).take(np.array([2, 0, 0]))
+    assert allowed(turned) == [[1, 0, 1, 0], [0, 1, 1, 1], [0, 1, 1, 1]]
