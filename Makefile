@@ -4,7 +4,7 @@
 
 PYTHON_IN_VENV := .venv/bin/python
 
-.PHONY: demo test lint ui clean
+.PHONY: demo test lint ui bench clean
 
 demo:
 	@scripts/setup.sh local
@@ -24,6 +24,11 @@ lint:
 ui:
 	@scripts/setup.sh local
 	@$(PYTHON_IN_VENV) scripts/ui.py $(if $(DATA),--data "$(DATA)") $(ARGS)
+
+bench:
+	@scripts/setup.sh local
+	@$(PYTHON_IN_VENV) benchmarks/filters.py
+	@$(if $(DATA),$(PYTHON_IN_VENV) benchmarks/quality.py --data "$(DATA)")
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -48,6 +48,9 @@ class Settings:
     item_attribute_affinity_rows: int = 10
     # Rows an import of interactions must have (service quota).
     minimum_interactions: int = 1000
+    # 1: output rows come in another order than the input's, as they may from the service, so that a DAG that relies on
+    # the order fails at home.
+    shuffle_rows: int = 0
     # The seed of every training; the same data and seed give the same model.
     seed: int = 1
     # Runner processes at a time; 0: one for each core this process may use.

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_personalize.local import runner
-from tests.backends import batch_request, call
+from airflow_provider_personalize.local.backend import open_backend
+from tests.backends import USERS, batch_request, call, fill
 from tests.jobs.conftest import Jobs, rows_of
 
 Users = Callable[..., Path]
@@ -170,3 +171,22 @@ class TestQuotas:
         assert self.infer(jobs, source, tmp_path, batch_inference_rows=2)["status"] == "ACTIVE"
         job = self.infer(jobs, source, tmp_path, batch_inference_rows=1)
         assert (job["status"], "a.json holds more than 1 rows" in job["failureReason"]) == ("CREATE FAILED", True)
+
+
+def test_rows_may_be_asked_for_in_another_order_and_then_join_by_their_input_alone(
+    users: Users, tmp_path: Path
+) -> None:
+    root = tmp_path / "shuffling"
+    root.mkdir()
+    (root / "settings.toml").write_text("shuffle_rows = 1\nminimum_interactions = 500\n")
+    backend = open_backend(root)
+    jobs = Jobs(backend, fill(backend, root / "data"))
+    names = [f"u{number}" for number in range(USERS)]
+    outputs = []
+    for run in ("first", "second"):
+        assert jobs.infer(f"file://{users(*names)}", f"file://{tmp_path}/{run}/")["status"] == "ACTIVE"
+        outputs.append((tmp_path / run / "users.json.out").read_bytes())
+    answered = [row["input"]["userId"] for row in rows_of(tmp_path / "first" / "users.json.out")]
+    assert answered != names
+    assert sorted(answered) == sorted(names)
+    assert outputs[0] == outputs[1]

@@ -13,8 +13,7 @@ from airflow_provider_personalize.local.datasets.dataset import Datasets
 from airflow_provider_personalize.local.recipes.digest import mixed
 from airflow_provider_personalize.local.recipes.model import EventParameter, TrainingConfig, TrainingError
 
-# The service's own minima (developer guide, "Quotas").
-LEAST_INTERACTIONS = 1000
+# The service's own minimum (developer guide, "Quotas").
 LEAST_USERS = 25
 LARGEST_EVENT_COUNT = 2**31 - 1  # LightFM counts in int32
 WEIGHT = " weight"  # a column that no schema can have
@@ -226,8 +225,8 @@ def _weighted(interactions: pl.DataFrame, parameters: Sequence[EventParameter]) 
 
 
 def _check_minima(filtered: pl.DataFrame, events: Events, config: TrainingConfig) -> None:
-    few = len(events) < LEAST_INTERACTIONS
-    if few and len(filtered.unique(["USER_ID", "ITEM_ID", "TIMESTAMP"])) < LEAST_INTERACTIONS:
+    least = config.minimum_interactions
+    if len(events) < least and len(filtered.unique(["USER_ID", "ITEM_ID", "TIMESTAMP"])) < least:
         filters = []
         types = ", ".join(dict.fromkeys(parameter.event_type for parameter in config.event_parameters))
         if named := config.event_type or types:
@@ -235,7 +234,7 @@ def _check_minima(filtered: pl.DataFrame, events: Events, config: TrainingConfig
         if config.event_value_threshold is not None:
             filters.append(f"event value: {config.event_value_threshold}")
         after = f" after filtering by {' and '.join(filters)}" if filters else ""
-        raise TrainingError(f"Create failed. Dataset has fewer than {LEAST_INTERACTIONS} interactions{after}.")
+        raise TrainingError(f"Create failed. Dataset has fewer than {least} interactions{after}.")
     returning = filtered.group_by("USER_ID").len().filter(pl.col("len") >= 2).height
     if returning < LEAST_USERS:
         raise TrainingError(

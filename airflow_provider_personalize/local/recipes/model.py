@@ -79,6 +79,7 @@ class TrainingConfig:
     event_parameters: tuple[EventParameter, ...] = ()
     objective: Objective | None = None
     search: Search | None = None
+    minimum_interactions: int = 1000  # the service's own (developer guide, "Quotas")
     seed: int = 0
     threads: int = 1
     progress: Callable[[int, int], None] | None = None

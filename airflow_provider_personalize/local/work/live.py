@@ -16,6 +16,7 @@ from airflow_provider_personalize.local.recipes.model import SCORE_UNITS
 from airflow_provider_personalize.local.store import Resource
 from airflow_provider_personalize.local.work.batch import ROW_FORMATS
 from airflow_provider_personalize.local.work.filtering import compiled
+from airflow_provider_personalize.local.work.histories import current, fingerprint
 from airflow_provider_personalize.local.work.running import JobFailed
 
 
@@ -31,7 +32,9 @@ def answer(
 
     config: ``itemExplorationConfig`` and the like, as a campaign has them.
     """
-    model = _model(backend, version).configured(config)
+    group_arn = version.document["datasetGroupArn"]
+    directory = model_directory(backend.root, version.arn)
+    model = _followed(backend, group_arn, directory, tuple(fingerprint(backend, group_arn))).configured(config)
     if fault := ROW_FORMATS[model.recipe].fault(row):
         raise JobFailed(fault)
     selection, refused = compiled(backend, filter_, model).select([row]) if filter_ else (None, {})
@@ -49,18 +52,20 @@ def answer(
 
 def metrics(backend: Backend, version: Resource) -> Mapping[str, float]:
     """What the training measured; empty where it measured nothing."""
-    measured: Mapping[str, float] = _model(backend, version).manifest.get("metrics", {})
+    measured: Mapping[str, float] = _opened(model_directory(backend.root, version.arn)).manifest.get("metrics", {})
     return measured
-
-
-def _model(backend: Backend, version: Resource) -> Model:
-    try:
-        return _opened(model_directory(backend.root, version.arn))
-    except ModelError as error:
-        raise JobFailed(str(error)) from None
 
 
 @lru_cache(maxsize=8)
 def _opened(directory: Path) -> Model:
     """A model is mapped, not read, and never changes: the next answer finds it open."""
-    return open_model(directory)
+    try:
+        return open_model(directory)
+    except ModelError as error:
+        raise JobFailed(str(error)) from None
+
+
+@lru_cache(maxsize=8)
+def _followed(backend: Backend, group_arn: str, directory: Path, _interactions: tuple[str, ...]) -> Model:
+    """The model with the histories of now, which are read again only when the interactions are others."""
+    return current(backend, group_arn, _opened(directory))

@@ -39,6 +39,7 @@ def run(running: Running) -> Mapping[str, Any]:
             replace(
                 training_config(version, entry),
                 seed=settings.seed,
+                minimum_interactions=settings.minimum_interactions,
                 progress=lambda done, total: running.report(done, total, "epochs"),
             ),
         )
