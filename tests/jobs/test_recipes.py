@@ -211,3 +211,46 @@ def test_a_filter_serves_every_recipe_that_answers_with_items(group: Group, tmp_
         for recipe in recipes:
             (answered,) = group.run(recipe, [row], tmp_path / recipe, filterArn=filter_arn)
             assert groups(answered["output"]["recommendedItems"]) == {0}, recipe
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Group:
+    """A dataset group that holds items alone: number n is of genre and plot n % 2."""
+    root = tmp_path_factory.mktemp("bare")
+    backend = open_backend(root)
+    text = "ITEM_ID,TITLE,GENRES,PLOT,CREATION_TIMESTAMP\n"
+    text += "".join(f'i{n},Tale {n},{"ab"[n % 2]},"{PLOTS[n % 2]}",1600000000\n' for n in range(20))
+    (root / "items.csv").write_text(text)
+    arn = call(backend, "CreateDatasetGroup", name="bare")["datasetGroupArn"]
+    schema_arn = call(backend, "CreateSchema", name="items", schema=ITEMS_SCHEMA)["schemaArn"]
+    dataset = call(
+        backend, "CreateDataset", name="items", schemaArn=schema_arn, datasetGroupArn=arn, datasetType="ITEMS"
+    )
+    source = {"dataLocation": f"file://{root}/items.csv"}
+    call(backend, "CreateDatasetImportJob", jobName="items", **dataset, dataSource=source, roleArn=ROLE)
+    run_jobs(backend)
+    return Group(backend, arn)
+
+
+class TestWithoutInteractions:
+    def test_semantic_similarity_needs_items_alone(self, bare: Group, tmp_path: Path) -> None:
+        lines = [{"itemId": "i5"}, {"itemId": "unheard"}]
+        near, unknown = bare.run("aws-semantic-similarity", lines, tmp_path, numResults=5)
+        assert groups(near["output"]["recommendedItems"]) == {1}
+        assert unknown["output"]["recommendedItems"] == ["i0", "i1", "i10", "i11", "i12"]  # nothing is popular
+
+    def test_a_filter_on_items_serves_it(self, bare: Group, tmp_path: Path) -> None:
+        expression = 'INCLUDE ItemID WHERE Items.GENRES IN ("a")'
+        filter_arn = call(
+            bare.backend, "CreateFilter", name="a", datasetGroupArn=bare.arn, filterExpression=expression
+        )["filterArn"]
+        (row,) = bare.run("aws-semantic-similarity", [{"itemId": "i5"}], tmp_path, filterArn=filter_arn)
+        assert groups(row["output"]["recommendedItems"]) == {0}
+
+    @pytest.mark.parametrize("recipe", ["aws-sims", "aws-hrnn-coldstart", "aws-item-affinity", "aws-trending-now"])
+    def test_other_recipes_say_that_they_need_them(self, bare: Group, recipe: str) -> None:
+        described = call(bare.backend, "DescribeSolutionVersion", solutionVersionArn=bare.version(recipe))[
+            "solutionVersion"
+        ]
+        assert described["status"] == "CREATE FAILED"
+        assert described["failureReason"] == "Create failed. The dataset group has no imported Interactions dataset."

@@ -18,13 +18,18 @@ COLUMN_TYPES: dict[FieldType, type[pl.DataType]] = {
     "double": pl.Float64,
     "boolean": pl.Boolean,
 }
+# What every Interactions schema has, for a dataset group that has none.
+_NO_INTERACTIONS: dict[str, type[pl.DataType]] = {"USER_ID": pl.String, "ITEM_ID": pl.String, "TIMESTAMP": pl.Int64}
 # Records with the same key replace each other; interactions have no key.
 _KEYS = {"ITEMS": "ITEM_ID", "USERS": "USER_ID", "ACTIONS": "ACTION_ID"}
 
 
 @dataclass(frozen=True)
 class Datasets:
-    """What a solution version trains on. Columns bear the schema's names in upper case."""
+    """What a solution version trains on. Columns bear the schema's names in upper case.
+
+    interactions: empty where there are none. schemas: of the datasets that have data, by dataset type.
+    """
 
     interactions: pl.DataFrame
     items: pl.DataFrame | None
@@ -45,13 +50,12 @@ def load_datasets(files: Mapping[str, Sequence[Path]], schemas: Mapping[str, Dat
 
     Where several records have one ITEM_ID or USER_ID, the last one counts.
     """
-    if not files.get("INTERACTIONS"):
-        raise ValueError("a dataset group without an Interactions import cannot be trained on")
     interactions, items, users, actions, action_interactions = (
         load_dataset(files[kind], schemas[kind]) if files.get(kind) else None
         for kind in ("INTERACTIONS", "ITEMS", "USERS", "ACTIONS", "ACTION_INTERACTIONS")
     )
-    assert interactions is not None
+    if interactions is None:
+        interactions = pl.DataFrame(schema=_NO_INTERACTIONS)
     return Datasets(interactions, items, users, dict(schemas), actions, action_interactions)
 
 

@@ -63,6 +63,12 @@ class Events:
         """The events of the users of a mask; the tables of ids stay."""
         return self._kept(users[self.user])
 
+    def of_lengths(self, low: float, high: float) -> Events:
+        """The events of users whose number of items lies within two percentiles (from 0 to 1) of all users'."""
+        lengths = self.lengths()
+        shortest, longest = limits(lengths[lengths > 0], low, high)
+        return self.of_users((lengths >= shortest) & (lengths <= longest))
+
     def among(self, user_ids: pl.Series) -> Events:
         """The same events with another table of users, in byte order, that holds all of these."""
         positions = user_ids.search_sorted(self.user_ids).cast(pl.Int32).to_numpy()
@@ -134,12 +140,21 @@ class Histories:
         return mixed(running[self.indptr[1:]] - running[self.indptr[:-1]])
 
 
+def limits(counts: NDArray[np.int64], low: float, high: float) -> tuple[int, int]:
+    """The counts at two percentiles, from 0 to 1; the second is at least the first."""
+    least, most = np.quantile(counts, (low, max(low, high)), method="inverted_cdf")
+    return int(least), int(most)
+
+
 def training_events(datasets: Datasets, config: TrainingConfig) -> Events:
     """Filter by event type and value, check the service's minima, collapse repetitions to the newest one.
 
     Raises:
-        TrainingError: a column that the solution filters on is missing, or too little is left to train on.
+        TrainingError: there is no Interactions dataset, it lacks a column that the solution filters on, or too little
+            is left to train on.
     """
+    if "INTERACTIONS" not in datasets.schemas:
+        raise TrainingError("Create failed. The dataset group has no imported Interactions dataset.")
     interactions = datasets.interactions
     catalogue = [interactions["ITEM_ID"]]
     if datasets.items is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar, Protocol
 
@@ -83,6 +83,10 @@ class TrainingConfig:
     seed: int = 0
     threads: int = 1
     progress: Callable[[int, int], None] | None = None
+
+    def tuned(self, setting: Mapping[str, str]) -> TrainingConfig:
+        """The same with a draw of a search."""
+        return replace(self, hyperparameters={**self.hyperparameters, **setting})
 
     def manifest(self) -> dict[str, Any]:
         """What a model says of how it was trained."""

@@ -1,8 +1,8 @@
 """aws-semantic-similarity: items whose text says the same.
 
 An item's text is its name and its textual field, as TF-IDF weights of words and pairs of words, reduced to at most 128
-dimensions by a truncated SVD (latent semantic analysis). Interactions say nothing but how popular an item is. A job's
-``rankingInfluence`` adds, for each item,
+dimensions by a truncated SVD (latent semantic analysis). Interactions say nothing but how popular an item is; there may
+be none. A job's ``rankingInfluence`` adds, for each item,
 
     cosine + POPULARITY * popularity + FRESHNESS * freshness
 
@@ -49,7 +49,7 @@ class SemanticSimilarityModel(RelatedItemsModel):
 
 @dataclass(frozen=True)
 class SemanticSimilarity:
-    """The recipe; it has no hyperparameters, and needs no least number of interactions."""
+    """The recipe; it has no hyperparameters, and needs no interactions."""
 
     name: str = "aws-semantic-similarity"
     model: type[Model] = SemanticSimilarityModel
@@ -81,6 +81,8 @@ class SemanticSimilarity:
             },
         }
         model = SemanticSimilarityModel(self.name, manifest, arrays, {"items": item_ids})
+        if datasets.interactions.is_empty():
+            return model
         events = events_of_catalogue(datasets, config, item_ids)
         if not (events.lengths() > 1).any():
             return model

@@ -21,6 +21,7 @@ from airflow_provider_personalize.local.recipes.features import tags, with_ident
 from airflow_provider_personalize.local.recipes.lists import log_shares, prominence
 from airflow_provider_personalize.local.recipes.model import Model, TrainingConfig, epochs_progress
 from airflow_provider_personalize.local.recipes.related_items import FAR, RelatedItemsModel, unit
+from airflow_provider_personalize.local.recipes.search import best_by_metrics, draws
 from airflow_provider_personalize.local.recipes.trial import measured
 from airflow_provider_personalize.local.recipes.warp import DIMENSION, EPOCHS, fit_warp
 
@@ -36,15 +37,16 @@ class SimilarItems:
 
     def fit(self, datasets: Datasets, config: TrainingConfig) -> RelatedItemsModel:
         discount = config.real("popularity_discount_factor", 0.0, 0, 1)
-        dimension = config.whole("item_id_hidden_dim", DIMENSION, 30, 200)
+        _dimension(config)  # a value out of its range is told before anything is trained
         config.whole("item_metadata_hidden_dim", DIMENSION, 30, 200)
         events = training_events(datasets, config)
-        progress = epochs_progress(config, 2 * EPOCHS)
+        settings = draws(config.search, ("item_id_hidden_dim",), config.seed)
+        progress = epochs_progress(config, (len(settings) + 1) * EPOCHS)
         next(progress)
         item_tags = tags(datasets.items, datasets.schemas.get("ITEMS"), "ITEM_ID", events.item_ids)
         tagged = np.diff(item_tags.indptr) > 0
 
-        def learnt(part: Events, manifest: Mapping[str, Any]) -> RelatedItemsModel:
+        def learnt(part: Events, setting: Mapping[str, str], manifest: Mapping[str, Any]) -> RelatedItemsModel:
             counts = part.item_counts()
             factors = fit_warp(
                 part.user,
@@ -53,7 +55,7 @@ class SimilarItems:
                 (len(part.user_ids), len(part.item_ids)),
                 config,
                 progress,
-                dimension=dimension,
+                dimension=_dimension(config.tuned(setting)),
                 column_features=with_identity(item_tags, (counts >= COLD) | (counts > 0) & ~tagged),
             )
             known = tagged | (counts > 0)
@@ -64,6 +66,16 @@ class SimilarItems:
             }
             return RelatedItemsModel(self.name, manifest, arrays, {"items": part.item_ids})
 
-        metrics = measured(lambda part: learnt(part, {}), events, config.seed)
+        def measure(setting: Mapping[str, str]) -> Mapping[str, float]:
+            return measured(lambda part: learnt(part, setting, {}), events, config.seed)
+
+        tuned, metrics = best_by_metrics(settings, measure)
         counts = {"users": len(events.user_ids), "items": len(events.item_ids), "interactions": len(events)}
-        return learnt(events, {**config.manifest(), "counts": counts, "metrics": metrics})
+        manifest = {**config.manifest(), "counts": counts, "metrics": metrics}
+        if config.search is not None:
+            manifest["tuned_hyperparameters"] = {"item_id_hidden_dim": str(_dimension(config.tuned(tuned)))}
+        return learnt(events, tuned, manifest)
+
+
+def _dimension(config: TrainingConfig) -> int:
+    return config.whole("item_id_hidden_dim", DIMENSION, 30, 200)

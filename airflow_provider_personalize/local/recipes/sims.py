@@ -23,9 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from airflow_provider_personalize.local.datasets.dataset import Datasets
-from airflow_provider_personalize.local.recipes.events import Events, training_events
+from airflow_provider_personalize.local.recipes.events import Events, limits, training_events
 from airflow_provider_personalize.local.recipes.lists import first_allowed, log_shares, most_popular, ranks, without_own
 from airflow_provider_personalize.local.recipes.model import Answer, Model, Row, TrainingConfig, present
+from airflow_provider_personalize.local.recipes.search import best_by_metrics, draws
 from airflow_provider_personalize.local.recipes.trial import measured
 from airflow_provider_personalize.local.scoring.selection import Csr, Selection
 
@@ -62,8 +63,6 @@ class Sims:
     model: type[Model] = SimsModel
 
     def fit(self, datasets: Datasets, config: TrainingConfig) -> SimsModel:
-        discount = config.real("popularity_discount_factor", 0.5, 0, 1)
-        least = config.whole("min_cointeraction_count", 3, 0, 10)
         of_users = (
             config.real("min_user_history_length_percentile", 0.005, 0, 1),
             config.real("max_user_history_length_percentile", 0.995, 0, 1),
@@ -72,9 +71,12 @@ class Sims:
             config.real("min_item_interaction_count_percentile", 0.01, 0, 1),
             config.real("max_item_interaction_count_percentile", 0.9, 0, 1),
         )
+        settings = draws(config.search, ("popularity_discount_factor", "min_cointeraction_count"), config.seed)
+        _weighing(config)  # a value out of its range is told before anything is counted
         events = training_events(datasets, config)
 
-        def counted(part: Events, manifest: Mapping[str, Any]) -> SimsModel:
+        def counted(part: Events, setting: Mapping[str, str], manifest: Mapping[str, Any]) -> SimsModel:
+            discount, least = _weighing(config.tuned(setting))
             matrix = _matrix(part, _counted(part, of_users, of_items))
             starts, neighbours = _neighbours(matrix, discount, max(least, 1))
             arrays: dict[str, NDArray[Any]] = {
@@ -84,26 +86,36 @@ class Sims:
             }
             return SimsModel(self.name, manifest, arrays, {"items": part.item_ids})
 
-        metrics = measured(lambda part: counted(part, {}), events, config.seed)
+        def measure(setting: Mapping[str, str]) -> Mapping[str, float]:
+            return measured(lambda part: counted(part, setting, {}), events, config.seed)
+
+        tuned, metrics = best_by_metrics(settings, measure)
         counts = {"users": len(events.user_ids), "items": len(events.item_ids), "interactions": len(events)}
-        return counted(events, {**config.manifest(), "counts": counts, "metrics": metrics})
+        manifest = {**config.manifest(), "counts": counts, "metrics": metrics}
+        if config.search is not None:
+            discount, least = _weighing(config.tuned(tuned))
+            manifest["tuned_hyperparameters"] = {
+                "popularity_discount_factor": str(discount),
+                "min_cointeraction_count": str(least),
+            }
+        return counted(events, tuned, manifest)
+
+
+def _weighing(config: TrainingConfig) -> tuple[float, int]:
+    """How much popularity takes from a neighbour, and the least users of one."""
+    return config.real("popularity_discount_factor", 0.5, 0, 1), config.whole("min_cointeraction_count", 3, 0, 10)
 
 
 def _counted(events: Events, of_users: tuple[float, float], of_items: tuple[float, float]) -> NDArray[np.bool_]:
     """(nnz,) the events that the percentiles leave."""
     lengths, counts = np.bincount(events.user)[events.user], events.item_counts()[events.item]
-    shortest, longest = _limits(lengths[events.age == 0], *of_users)
-    fewest, most = _limits(counts, *of_items)
+    shortest, longest = limits(lengths[events.age == 0], *of_users)
+    fewest, most = limits(counts, *of_items)
     newest_first = np.lexsort((events.user, events.age, events.item))
     rank = np.empty(len(events), np.int64)
     rank[newest_first] = ranks(events.item[newest_first].astype(np.int64))
     kept: NDArray[np.bool_] = (lengths >= shortest) & (events.age < longest) & (counts >= fewest) & (rank < most)
     return kept
-
-
-def _limits(counts: NDArray[np.int64], low: float, high: float) -> tuple[int, int]:
-    least, most = np.quantile(counts, (low, max(low, high)), method="inverted_cdf")
-    return int(least), int(most)
 
 
 def _matrix(events: Events, kept: NDArray[np.bool_]) -> Any:

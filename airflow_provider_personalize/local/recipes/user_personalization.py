@@ -18,7 +18,13 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from airflow_provider_personalize.local.datasets.dataset import Datasets, encode
-from airflow_provider_personalize.local.recipes.events import Events, Histories, events_of_catalogue, training_events
+from airflow_provider_personalize.local.recipes.events import (
+    LEAST_USERS,
+    Events,
+    Histories,
+    events_of_catalogue,
+    training_events,
+)
 from airflow_provider_personalize.local.recipes.exploration import Exploration, exploration
 from airflow_provider_personalize.local.recipes.features import tags, with_identity
 from airflow_provider_personalize.local.recipes.fold_in import FoldIn, fit_fold_in
@@ -31,6 +37,7 @@ from airflow_provider_personalize.local.recipes.model import (
     Model,
     Row,
     TrainingConfig,
+    TrainingError,
     epochs_progress,
     present,
     score_units,
@@ -210,10 +217,11 @@ class UserPersonalization:
         events = training_events(datasets, config)
         data, held = self._entities(datasets, events)
         leaning = lean(datasets, config.objective, held.item_ids)
-        settings = [{}] if config.search is None else draws(config.search, self._searched(), config.seed)
+        learnt = _within_percentiles(held, config)
+        settings = draws(config.search, self._searched(), config.seed)
         progress = epochs_progress(config, SEEDS * EPOCHS * (len(settings) + 1))
         next(progress)
-        train, given, truth = held.hold_out_users(config.seed)
+        train, given, truth = learnt.hold_out_users(config.seed)
         trials: dict[str, _Trial] = {}
 
         def judge(setting: Mapping[str, str]) -> float:
@@ -224,9 +232,9 @@ class UserPersonalization:
 
         tuned = best_of(settings, judge)
         trial = trials[repr(tuned)]
-        taste = data.train(held, *self._setting(config, tuned), progress)
-        histories = held.histories()
-        fold_in = taste.fold_in(histories, trial.recency, config.seed)
+        taste = data.train(learnt, *self._setting(config, tuned), progress)
+        histories = held.histories()  # who was left out of training is folded in all the same
+        fold_in = taste.fold_in(learnt.histories(), trial.recency, config.seed)
         user_factors = fold_in.users(histories, taste.factors.columns, taste.tags)
         counts = held.item_counts()
         newest = datasets.interactions.select(pl.col("TIMESTAMP").max()).item()
@@ -260,7 +268,7 @@ class UserPersonalization:
         return ("hidden_dimension", self.recency_parameter) if self.recency_parameter == "recency_mask" else ()
 
     def _setting(self, config: TrainingConfig, tuned: Mapping[str, str]) -> tuple[TrainingConfig, int, bool]:
-        config = replace(config, hyperparameters={**config.hyperparameters, **tuned})
+        config = config.tuned(tuned)
         dimension = config.whole("hidden_dimension", DIMENSION, 32, 256)
         return config, dimension, config.flag(self.recency_parameter, True)
 
@@ -276,6 +284,21 @@ class UserPersonalization:
         # A user of whom neither an event nor a tag is known is a stranger.
         placed = (np.diff(user_tags.indptr) > 0) | user_ids.is_in(events.user_ids.implode()).to_numpy()
         return _Entities(user_tags[placed], item_tags), events.among(user_ids.filter(pl.Series(placed)))
+
+
+def _within_percentiles(events: Events, config: TrainingConfig) -> Events:
+    """The events of users whose history is as long as the solution wants it; of all users where it does not say."""
+    names = ("min_user_history_length_percentile", "max_user_history_length_percentile")
+    if not any(name in config.hyperparameters for name in names):
+        return events
+    low, high = (config.real(name, default, 0, 1) for name, default in zip(names, (0.0, 1.0), strict=True))
+    kept = events.of_lengths(low, high)
+    if np.count_nonzero(kept.lengths() >= 2) < LEAST_USERS:
+        raise TrainingError(
+            f"Create failed. Dataset has fewer than {LEAST_USERS} users with at least 2 interactions each whose "
+            f"history lengths lie within the percentiles {low:g} and {high:g}."
+        )
+    return kept
 
 
 @dataclass(frozen=True)

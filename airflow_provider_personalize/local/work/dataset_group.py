@@ -16,7 +16,7 @@ from airflow_provider_personalize.local.work.running import JobFailed
 
 
 def datasets_of(backend: Backend, group_arn: str) -> Datasets:
-    """What a dataset group holds now. Raises :class:`JobFailed` where there are no interactions."""
+    """What a dataset group holds now."""
     files, schemas = {}, {}
     with TemporaryDirectory(dir=scratch_directory(backend.root)) as folder:
         for dataset in backend.store.children(group_arn, "dataset"):
@@ -28,8 +28,6 @@ def datasets_of(backend: Backend, group_arn: str) -> Datasets:
                 records.write_ipc(found[-1], compression="uncompressed")
             if found:
                 files[kind], schemas[kind] = found, schema
-        if "INTERACTIONS" not in files:
-            raise JobFailed(f"Create failed. {group_arn} has no imported Interactions dataset.")
         return load_datasets(files, schemas)
 
 

@@ -63,9 +63,11 @@ def test_a_column_added_to_the_schema_is_null_in_older_imports(part):
     assert datasets.users.dtypes == [pl.String] * 4
 
 
-def test_without_interactions_there_is_nothing_to_load():
-    with pytest.raises(ValueError, match="Interactions"):
-        load_datasets({}, EVENTS)
+def test_without_an_import_interactions_are_an_empty_table():
+    datasets = load_datasets({}, {})
+    assert datasets.interactions.is_empty()
+    assert datasets.interactions.columns == ["USER_ID", "ITEM_ID", "TIMESTAMP"]
+    assert datasets.items is None
 
 
 @given(

@@ -259,3 +259,45 @@ def test_training_beats_popularity_on_events_it_has_not_seen(generated, recipe, 
     with capsys.disabled():
         print(f"\n{recipe}: NDCG@10 {taste:.3f}, popularity {popularity:.3f}", end=" ")
     assert taste > 1.3 * popularity
+
+
+class TestHistoryLengths:
+    """One user has all items and twenty that nobody else has; another has one item alone, which is its own too."""
+
+    ROWS = [  # noqa: RUF012
+        *planted.events(),
+        *[
+            ("hoarder", item, 1_700_000_000, "click", 1.0)
+            for item in [*planted.ITEM_IDS, *(f"h{n}" for n in range(20))]
+        ],
+        ("passer-by", "once", 1_700_000_000, "click", 1.0),
+    ]
+
+    def fit(self, recipe="aws-user-personalization", **percentiles):
+        names = {f"{end}_user_history_length_percentile": value for end, value in percentiles.items()}
+        return RECIPES[recipe].fit(planted.datasets(self.ROWS, metadata=False), TrainingConfig(names, seed=3))
+
+    @pytest.mark.parametrize("recipe", ["aws-user-personalization", "aws-personalized-ranking", "aws-hrnn"])
+    def test_users_beyond_the_percentiles_are_left_out_of_training(self, recipe):
+        def learnt(model):
+            factors = model.arrays["item_factors"]
+            return {i for i, f in zip(model.ids["items"], factors, strict=True) if f.any()} - set(planted.ITEM_IDS)
+
+        hoarded = {f"h{n}" for n in range(20)}
+        assert learnt(self.fit(recipe)) == {*hoarded, "once"}
+        assert learnt(self.fit(recipe, max="0.98")) == {"once"}
+        assert learnt(self.fit(recipe, min="0.02")) == hoarded
+        assert learnt(self.fit(recipe, min="0.02", max="0.98")) == set()
+
+    def test_who_is_left_out_is_answered_by_her_history_all_the_same(self):
+        model = self.fit(max="0.98")
+        assert model.queries([{"userId": "hoarder"}])[1].tolist() == [True]
+        assert model.arrays["user_factors"][model.ids["users"].to_list().index("hoarder")].any()
+
+    def test_percentiles_that_leave_too_few_users_fail(self):
+        with pytest.raises(TrainingError, match=r"fewer than 25 users .* the percentiles 0 and 0\.01"):
+            self.fit(max="0.01")
+
+    def test_all_percentiles_are_everyone(self):
+        whole, everyone = self.fit(), self.fit(min="0", max="1")
+        assert whole.arrays["item_factors"].tobytes() == everyone.arrays["item_factors"].tobytes()
