@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +30,12 @@ class Sandbox:
 
     @property
     def group(self) -> str:
-        return "sample" if self.source is None else self.source.resolve().name
+        if self.source is None:
+            return "sample"
+        name = self.source.resolve().name
+        allowed = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-_")[:29] or "data"
+        # Two folders whose names become the same must not share a dataset group.
+        return name if allowed == name else f"{allowed}-{zlib.crc32(str(self.source.resolve()).encode()):08x}"
 
     @property
     def backend(self) -> Path:
@@ -91,6 +98,8 @@ class Sandbox:
 
         if self.source is None:
             generate(self.data)
+        elif not self.source.is_dir():
+            raise UnusableDataError(f"There is no folder {self.source}.")
         elif all((self.source / name).exists() for name in MOVIELENS_FILES):
             convert_movielens(self.source, self.data)
         else:

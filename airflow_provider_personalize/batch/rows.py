@@ -158,7 +158,7 @@ def parse_block(lines: Sequence[bytes], row_format: RowFormat, *, first_line: in
                 if not line.strip():
                     continue
                 echo = orjson.dumps(without_line_end(line).decode(errors="replace"))
-                fault = _reading_fault(line, error)
+                fault = _reading_fault(line, error, line_number)
             else:
                 fault = row_format.fault(row)
         if fault is not None:
@@ -178,12 +178,12 @@ def is_too_long(line: bytes) -> bool:
     return len(line) > MAX_LINE_BYTES and len(without_line_end(line)) > MAX_LINE_BYTES
 
 
-def _reading_fault(line: bytes, error: Exception) -> str:
+def _reading_fault(line: bytes, error: Exception, line_number: int) -> str:
     try:
         line.decode()
     except UnicodeDecodeError as undecodable:
         byte = undecodable.start
-        if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        if line_number == 1 and line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             return "not UTF-8; the file looks like UTF-16, save it as UTF-8"
         return f"not UTF-8: byte {byte + 1} is 0x{line[byte]:02x}"
     if isinstance(error, orjson.JSONDecodeError):

@@ -17,6 +17,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_provider_personalize.local.backend import STORE_VARIABLE, Backend, available_cores, open_backend
 from airflow_provider_personalize.local.layout import resource_name
@@ -104,6 +105,8 @@ def jobs(
     last: Annotated[int, typer.Option(min=1, help="How many of the newest jobs.")] = 20,
 ) -> None:
     """List the newest jobs with how far they are and why they failed."""
+    if store is None and not root.is_dir():
+        _stop(f"there is no backend in {root}: no such directory.")
     table = Table("job", "status", "attempts", "progress", "took", "failure reason")
     for job in _open(root, store).store.job_states(last):
         done = job.progress.get("done")
@@ -128,12 +131,15 @@ def sample_data(
     """Write a data set to try: interactions, items, users, their schemas, and batch inputs."""
     from airflow_provider_personalize.local import sample_data as samples
 
-    if movielens is None:
-        samples.generate(directory, seed=seed)
-    elif (movielens / "ratings.csv").is_file() and (movielens / "movies.csv").is_file():
-        samples.convert_movielens(movielens, directory)
-    else:
+    if movielens and not all((movielens / name).is_file() for name in ("ratings.csv", "movies.csv")):
         _stop(f"{movielens} holds no ratings.csv and movies.csv.")
+    try:
+        if movielens:
+            samples.convert_movielens(movielens, directory)
+        else:
+            samples.generate(directory, seed=seed)
+    except OSError as error:
+        _stop(str(error))
     print(f"Written to {directory}: {', '.join(sorted(path.name for path in directory.iterdir()))}")
 
 
@@ -142,6 +148,9 @@ def _open(root: Path, store: str | None) -> Backend:
         return open_backend(root, store)
     except (ValueError, OSError) as error:
         _stop(str(error))
+        raise
+    except SQLAlchemyError as error:
+        _stop(f"the store cannot be used: {str(error).splitlines()[0]}")
         raise
 
 

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
@@ -46,15 +45,16 @@ class Location:
 
 def check_location(uri: str) -> Location:
     """Take a URI apart. Raises :class:`LocationError` unless it is ``s3://bucket/...`` or ``file:///absolute/path``."""
-    parts = urlsplit(uri)
-    if parts.scheme == "file":
-        path = unquote(parts.path)
-        if parts.netloc or not path.strip("/"):
+    scheme, _, rest = uri.partition("://")
+    if scheme == "file":
+        # Taken literally, as Airflow's ObjectStoragePath does: `#`, `?` and `%` are letters of a path like any other.
+        path = rest
+        if not path.startswith("/") or not path.strip("/"):
             raise LocationError(f"{uri} is not an absolute file:///path.")
         # os.path.normpath would drop the final slash, which says "folder".
         return Location("file", "", os.path.normpath(path) + ("/" if path.endswith("/") else ""))
-    if parts.scheme == "s3":
-        bucket, _, key = uri.removeprefix("s3://").partition("/")
+    if scheme == "s3":
+        bucket, _, key = rest.partition("/")
         if not bucket:
             raise LocationError(f"{uri} names no bucket.")
         return Location("s3", bucket, key)

@@ -99,7 +99,7 @@ def test_output_that_cannot_be_written_fails_the_job_with_the_place(jobs: Jobs, 
     (tmp_path / "out").write_text("a file where the folder should be")
     job = jobs.infer(f"file://{users('u1')}", f"file://{tmp_path}/out/")
     assert job["status"] == "CREATE FAILED"
-    assert f"{tmp_path}/out" in job["failureReason"]
+    assert job["failureReason"].startswith(f"Invalid S3 output path: file://{tmp_path}/out/")
 
 
 def test_a_prefix_takes_every_object_that_starts_with_it(jobs: Jobs, users: Users, tmp_path: Path) -> None:
@@ -125,6 +125,20 @@ def test_names_with_spaces_and_letters_of_any_alphabet_are_read_and_written(
     source = users("u1", name="užívatelé 1.json")
     assert jobs.infer(f"file://{source}", f"file://{tmp_path}/výstup 1/")["status"] == "ACTIVE"
     assert rows_of(tmp_path / "výstup 1" / "užívatelé 1.json.out")[0]["error"] is None
+
+
+def test_a_path_is_taken_literally_as_airflow_takes_it(jobs: Jobs, users: Users, tmp_path: Path) -> None:
+    """`#`, `?` and `%20` begin no fragment, no query and no escape in a location."""
+    from airflow.sdk import ObjectStoragePath
+
+    source = users("u1", name="a#1?b%20c.json")
+    users("u2", name="a")
+    destination = f"file://{tmp_path}/out#1/50%/run?x/"
+    assert jobs.infer(f"file://{source}", destination)["status"] == "ACTIVE"
+    output = ObjectStoragePath(f"{destination}a#1?b%20c.json.out")
+    assert output.exists()
+    assert [row["input"] for row in rows_of(Path(output.path))] == [{"userId": "u1"}]
+    assert sorted(os.listdir(tmp_path)) == ["in", "out#1"]
 
 
 def test_a_resource_deleted_under_a_waiting_job_fails_it_with_a_reason(

@@ -54,6 +54,20 @@ def test_wrong_settings_are_told_in_one_line(tmp_path: Path) -> None:
     assert result.stderr.count("\n") == 1
 
 
+def test_jobs_of_a_backend_that_is_not_there_makes_none(tmp_path: Path) -> None:
+    result = run("jobs", "--root", str(tmp_path / "typo"))
+    assert (result.returncode, "no such directory" in result.stderr) == (2, True)
+    assert not (tmp_path / "typo").exists()
+
+
+@pytest.mark.parametrize("url", ["nonsense://x", "postgresql+psycopg://nobody@127.0.0.1:1/none"])
+def test_a_store_that_cannot_be_used_is_told_in_one_line(tmp_path: Path, url: str) -> None:
+    result = run("jobs", "--root", str(tmp_path), "--store", url)
+    assert result.returncode == 2
+    assert result.stderr.startswith("personalize-local: the store cannot be used: ")
+    assert result.stderr.count("\n") == 1
+
+
 def test_jobs_shows_status_and_failure_reason(tmp_path: Path) -> None:
     from airflow_provider_personalize.local import runner
     from airflow_provider_personalize.local.backend import open_backend
