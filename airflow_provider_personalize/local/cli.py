@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -148,13 +148,11 @@ def _open(root: Path, store: str | None) -> Backend:
         return open_backend(root, store)
     except (ValueError, OSError) as error:
         _stop(str(error))
-        raise
     except SQLAlchemyError as error:
         _stop(f"the store cannot be used: {str(error).splitlines()[0]}")
-        raise
 
 
-def _stop(problem: str) -> None:
+def _stop(problem: str) -> NoReturn:
     print(f"personalize-local: {problem}", file=sys.stderr)
     raise typer.Exit(2)
 

@@ -48,11 +48,10 @@ def check_location(uri: str) -> Location:
     scheme, _, rest = uri.partition("://")
     if scheme == "file":
         # Taken literally, as Airflow's ObjectStoragePath does: `#`, `?` and `%` are letters of a path like any other.
-        path = rest
-        if not path.startswith("/") or not path.strip("/"):
+        if not rest.startswith("/") or not rest.strip("/"):
             raise LocationError(f"{uri} is not an absolute file:///path.")
         # os.path.normpath would drop the final slash, which says "folder".
-        return Location("file", "", os.path.normpath(path) + ("/" if path.endswith("/") else ""))
+        return Location("file", "", os.path.normpath(rest) + ("/" if rest.endswith("/") else ""))
     if scheme == "s3":
         bucket, _, key = rest.partition("/")
         if not bucket:
@@ -87,9 +86,13 @@ class Storage(ABC):
     def staging(self, destination: Location, tag: str) -> Path:
         """A local path to write an object to before :meth:`publish`.
 
-        ``tag`` is ``<job>.<attempt>``: what an earlier attempt of the same job left there is removed.
+        ``tag`` is ``<job>.<attempt>``: what an earlier attempt of the same job left there is removed. Raises
+        :class:`StorageError` where there can be no such file.
         """
-        folder = self._staging_folder(destination)
+        try:
+            folder = self._staging_folder(destination)
+        except OSError as error:
+            raise StorageError(f"Invalid S3 output path: {destination} cannot be written: {error}") from None
         stem = f".{destination.key.rsplit('/', 1)[-1]}.{tag.rsplit('.', 1)[0]}"
         for stale in folder.glob(f"{glob.escape(stem)}.*{STAGED_SUFFIX}"):
             stale.unlink(missing_ok=True)

@@ -80,7 +80,7 @@ def run(running: Running) -> Mapping[str, Any]:
     try:
         for stored in inputs:
             target = output_location(destination, f"{stored.name}.out")
-            path = _staging(writing, target, running.tag)
+            path = writing.staging(target, running.tag)
             staged.append((path, target))
             before = rows
             with reading.local_copy(stored) as copy, copy.open("rb") as stream, path.open("wb") as out:
@@ -102,13 +102,6 @@ def run(running: Running) -> Mapping[str, Any]:
         for path, _ in staged:
             path.unlink(missing_ok=True)
     return {}
-
-
-def _staging(storage: Storage, target: Location, tag: str) -> Path:
-    try:
-        return storage.staging(target, tag)
-    except OSError as error:
-        raise JobFailed(f"Invalid S3 output path: {target} cannot be written: {error}") from None
 
 
 def _shuffled(block: bytes) -> bytes:
