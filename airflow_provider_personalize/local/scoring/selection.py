@@ -43,6 +43,15 @@ class Csr:
         keys = (distinct[taken.rows()] << 32) | taken.indices
         return np.isin((rows.astype(np.int64) << 32) | items, keys)
 
+    def ascending(self) -> Csr:
+        """The same sets, each in the order of positions."""
+        indices = self.indices[: self.indptr[-1]]
+        starts = np.zeros(len(indices) + 1, np.bool_)
+        starts[self.indptr] = True
+        if starts[np.flatnonzero(indices[1:] < indices[:-1]) + 1].all():
+            return self
+        return Csr(self.indptr, indices[np.lexsort((indices, self.rows()))])
+
     @classmethod
     def from_keys(cls, keys: NDArray[np.int64], rows: int, columns: int) -> Csr:
         """From sorted keys ``row * columns + position``."""
@@ -75,6 +84,20 @@ class Masks:
         held: NDArray[np.bool_] = self.bits[self.of_row[rows], items >> 3] & bit != 0
         return held
 
+    def check(self, rows: int, items: int) -> None:
+        """Raise ValueError unless there is a mask of that many items for each of that many rows."""
+        if len(self) != rows:
+            raise ValueError(f"masks must have a row for each query: {len(self)} for {rows}")
+        if self.bits.shape[1] != (items + 7) // 8:
+            raise ValueError(f"masks of {self.bits.shape[1]} bytes do not fit {items} items")
+        if rows and not 0 <= self.of_row.min() <= self.of_row.max() < len(self.bits):
+            raise ValueError(f"masks: a row has one that is not among the {len(self.bits)}")
+
+    @classmethod
+    def shared(cls, allowed: NDArray[np.bool_], rows: int) -> Masks:
+        """One mask, (m,), for so many rows."""
+        return cls(np.packbits(allowed, bitorder="little")[None], np.zeros(rows, np.int64))
+
     def take(self, rows: IntArray) -> Masks:
         """The masks of the given rows, in that order."""
         return Masks(self.bits, self.of_row[rows])
@@ -84,46 +107,52 @@ class Masks:
 class Selection:
     """What a filter leaves of a catalogue of m items for n rows. The default leaves everything.
 
-    bias: (m,) float32, 0 where an item may be selected and -inf where not, for every row.
     excluded: items that a row may not have.
     candidates: the only items that a row may have.
-    also: a second selection; a row may have what either one leaves.
     masks: the only items that a row may have, where those are many.
     """
 
-    bias: NDArray[np.float32] | None = None
     excluded: Csr | None = None
     candidates: Csr | None = None
-    also: Selection | None = None
     masks: Masks | None = None
 
     @property
     def alike(self) -> bool:
         """Whether every row has the same items to choose from."""
         own = (self.excluded is None or not len(self.excluded.indices)) and self.candidates is None
-        return own and (self.masks is None or self.masks.alike) and (self.also is None or self.also.alike)
+        return own and (self.masks is None or self.masks.alike)
 
     def allows(self, rows: IntArray, items: IntArray) -> NDArray[np.bool_]:
         """(pairs,) whether each row may be answered with the item beside it."""
         allowed = np.ones(len(rows), np.bool_)
-        if self.bias is not None:
-            allowed &= self.bias[items] > -np.inf
         for csr, wanted in ((self.excluded, False), (self.candidates, True)):
             if csr is not None:
                 allowed &= csr.holds(rows, items) == wanted
         if self.masks is not None:
             allowed &= self.masks.holds(rows, items)
-        return allowed if self.also is None else allowed | self.also.allows(rows, items)
+        return allowed
 
     def take(self, rows: IntArray) -> Selection:
         """The selection of the given rows."""
         return Selection(
-            self.bias,
             self.excluded and self.excluded.take(rows),
             self.candidates and self.candidates.take(rows),
-            self.also and self.also.take(rows),
             self.masks and self.masks.take(rows),
         )
+
+    def check(self, rows: int, items: int) -> None:
+        """Raise ValueError unless this is a selection for that many rows of that many items."""
+        for name, csr in (("excluded", self.excluded), ("candidates", self.candidates)):
+            if csr is None:
+                continue
+            if len(csr) != rows:
+                raise ValueError(f"{name} must have a row for each query: {len(csr)} for {rows}")
+            if csr.indptr[0] != 0 or (np.diff(csr.indptr) < 0).any() or csr.indptr[-1] > len(csr.indices):
+                raise ValueError(f"{name}: starts of rows must rise from 0 to at most {len(csr.indices)}")
+            if len(csr.indices) and not 0 <= csr.indices.min() <= csr.indices.max() < items:
+                raise ValueError(f"{name}: there is one that is not the position of an item")
+        if self.masks is not None:
+            self.masks.check(rows, items)
 
 
 EVERYTHING = Selection()

@@ -1,19 +1,13 @@
 """Exact top-k and softmax normaliser of ``queries @ items.T + bias``, in bounded memory.
 
 Personalize's scores are a softmax over the whole catalogue, so every product is needed, while only k a row are
-returned. The products are made tile by tile (rows x items), small enough to stay in cache, and each tile is used up
-before the next: added into the sum of exponentials, and searched for scores above the row's threshold, which is the
-least of the best found so far. So nearly every score costs one comparison, and memory does not know how many rows or
-items there are.
+returned. kernel.c makes the products, the exponentials and the choice in one pass; twin.py does the same in numpy,
+where the kernel was not built and for rows whose scores float32 does not hold. Both answer
 
-The result is the same bits whatever rows stand beside a row, however BLAS orders its sums, and on any machine with
-the same exponential function. BLAS makes no such promise (its AVX2 kernels treat the rows of one product differently),
-so nothing that is returned comes from it directly:
+* the same items in the same order with the same scores, bit for bit: those of float64 in one fixed order of sums;
+* log-normalisers good to 1e-5 (the twin's to 1e-9).
 
-* Scores are computed again, term by term in a fixed order, for a few items more than k. A row in which an item beyond
-  those may, within the rounding error, belong among the best k is ranked as a whole in that way (ties, copies).
-* The log-normaliser is rounded to a grid of 1e-9. Where the rounding error may reach the next step of the grid, it is
-  computed again in the fixed order.
+What a row gets does not depend on the rows beside it, on blocks or on threads.
 """
 
 from __future__ import annotations
@@ -23,22 +17,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from airflow_provider_personalize.local.scoring.selection import EVERYTHING, Csr, Masks, Selection
+from airflow_provider_personalize.local.scoring import twin
+from airflow_provider_personalize.local.scoring.cores import cores
+from airflow_provider_personalize.local.scoring.items import ACCURATE, Items, norms
+from airflow_provider_personalize.local.scoring.pairs import score_pairs
+from airflow_provider_personalize.local.scoring.selection import EVERYTHING, Csr, Selection
 
-ROW_TILE, ITEM_TILE = 128, 2048  # an item tile begins at a whole byte of a mask
-MARGIN = 8
-_LARGEST_SELECTED_K = 1000  # beyond, sorting a whole row is as good
-_PAIR_BLOCK = 1 << 18  # numbers held at once in the exact pass
-_GRID = 2.0**-30
-_UNIT = 2.0**-53
-# For each byte of a mask what it adds to the scores of its eight items.
-_SHIFTS = np.where(np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little"), 0, -np.inf)
+_UNIT = 2.0**-24
+_SMALLEST = 2.0**-149
+_HELD = 1e30  # well within what float32 holds
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 Int32 = NDArray[np.int32]
-Int64 = NDArray[np.int64]
-Bool = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -57,366 +48,126 @@ class TopK:
 
 def top_k(
     queries: Float32,
-    items: Float32,
+    items: Items,
     k: int,
     *,
-    bias: Float32 | None = None,
-    selection_bias: Float32 | None = None,
-    excluded: Csr | None = None,
-    candidates: Csr | None = None,
-    masks: Masks | None = None,
+    selection: Selection = EVERYTHING,
     normalize: bool = False,
+    threads: int | None = None,
 ) -> TopK:
-    """Score ``items`` for each query and return the best k.
+    """Score ``items`` for each query and return the best k of those that the selection leaves.
 
     Args:
         queries: (n, d) float32. Divide queries and bias by a softmax temperature beforehand.
-        items: (m, d) float32.
-        bias: (m,) float32 added to the scores, inside the softmax.
-        selection_bias: (m,) float32 added for selection and order only; -inf where an item may not be returned.
-        excluded: items that a row may not be given, n rows.
-        candidates: the only items that a row may be given, n rows.
-        masks: the only items that a row may be given, as bits, n rows.
+        items: m of d factors.
+        selection: of n rows.
         normalize: compute ``log_normalizer``, which no selection changes.
+        threads: at most so many; as many as this process has cores unless given.
 
     Raises:
-        ValueError: shapes do not fit, k is negative, or a factor or bias is NaN or infinite.
+        ValueError: shapes do not fit, k is negative, or a factor is NaN or infinite.
     """
-    problem = _Problem(queries, items, bias, selection_bias, excluded, masks)
-    if k < 0 or any(sets is not None and len(sets) != len(queries) for sets in (excluded, candidates, masks)):
-        raise ValueError("k must not be negative, and excluded, candidates and masks must have a row for each query")
-    k_found = min(k, len(items))
-    n = len(queries)
-    result = TopK(np.full((n, k), -1, np.int32), np.full((n, k), -np.inf), np.full(n, -np.inf) if normalize else None)
-    if not n or not len(items):
+    if queries.ndim != 2 or queries.shape[1] != items.factors.shape[1]:
+        raise ValueError(f"queries {queries.shape} and items {items.factors.shape} must be (n, d) and (m, d)")
+    if k < 0:
+        raise ValueError(f"k must not be negative: {k}")
+    n, m = len(queries), len(items)
+    selection.check(n, m)
+    queries = np.ascontiguousarray(queries, np.float32)
+    lengths = norms(queries)
+    if not np.isfinite(lengths).all():
+        raise ValueError("factors and biases must be finite; these queries hold NaN or infinite ones")
+    result = _empty(n, k, normalize)
+    scanned = min(k, m) if selection.candidates is None else 0
+    if not n or not m:
         return result
-    scan = candidates is None and 0 < k_found <= _LARGEST_SELECTED_K and k_found + MARGIN < len(items)
-    for start in range(0, n, ROW_TILE):
-        rows = np.arange(start, min(start + ROW_TILE, n))
-        thin = np.ones(len(rows), np.bool_)
-        if scan or normalize:
-            thin = _scan_tile(problem, rows, k_found if scan else 0, result)
-        if candidates is not None:
-            pairs = candidates.take(rows)
-            _rank_pairs(problem, rows, pairs.rows(), pairs.indices.astype(np.int64), k_found, result)
-        elif k_found:
-            for row in rows[thin]:
-                _rank_row(problem, int(row), k_found, result)
+    if scanned or normalize:
+        fits = _fits(lengths, items, normalize) if items.kernel is not None else np.zeros(n, np.bool_)
+        _scan(queries, lengths, items, scanned, selection, result, fits, threads or cores())
+    if selection.candidates is not None:
+        _rank(queries, items, min(k, m), selection, selection.candidates, result)
     return result
 
 
-def select(
+def _empty(n: int, k: int, normalize: bool) -> TopK:
+    return TopK(np.full((n, k), -1, np.int32), np.full((n, k), -np.inf), np.full(n, -np.inf) if normalize else None)
+
+
+def _fits(lengths: Float64, items: Items, normalize: bool) -> NDArray[np.bool_]:
+    """(n,) the rows whose scores float32 holds well enough."""
+    fits: NDArray[np.bool_] = lengths * items.largest_norm + items.largest_bias + items.largest_shift <= _HELD
+    if normalize:
+        fits &= lengths * items.largest_norm + items.weighty_bias <= ACCURATE
+    return fits
+
+
+def _scan(
     queries: Float32,
-    items: Float32,
+    lengths: Float64,
+    items: Items,
     k: int,
-    *,
-    bias: Float32 | None = None,
-    selection: Selection = EVERYTHING,
-    normalize: bool = False,
-) -> TopK:
-    """``top_k`` among what a selection leaves."""
-    best = top_k(
+    selection: Selection,
+    result: TopK,
+    fits: NDArray[np.bool_],
+    threads: int,
+) -> None:
+    """Rows that fit by the kernel and the others by its twin."""
+    for chosen, compiled in ((fits, True), (~fits, False)):
+        if not chosen.any():
+            continue
+        rows = np.flatnonzero(chosen)
+        whole = len(rows) == len(queries)
+        part = result if whole else _empty(len(rows), result.indices.shape[1], result.log_normalizer is not None)
+        own, asked = (selection, queries) if whole else (selection.take(rows), queries[rows])
+        if compiled:
+            _scan_compiled(asked, lengths[rows], items, k, own, part, threads)
+        else:
+            twin.scan(asked, items, k, own, part)
+        if not whole:
+            result.indices[rows], result.logits[rows] = part.indices, part.logits
+            if result.log_normalizer is not None and part.log_normalizer is not None:
+                result.log_normalizer[rows] = part.log_normalizer
+
+
+def _scan_compiled(
+    queries: Float32, lengths: Float64, items: Items, k: int, selection: Selection, result: TopK, threads: int
+) -> None:
+    assert items.kernel is not None
+    size = lengths * items.largest_norm + items.largest_bias + items.largest_shift
+    # d products, d sums and two biases round once each; what is too small for float32 is rounded to its smallest.
+    errors = (queries.shape[1] + 4) * (1.01 * _UNIT * size + _SMALLEST)
+    excluded, masks = selection.excluded and selection.excluded.ascending(), selection.masks
+    items.kernel.scan(
+        items.factors,
+        items.packed,
         queries,
-        items,
         k,
-        bias=bias,
-        selection_bias=selection.bias,
-        excluded=selection.excluded,
-        candidates=selection.candidates,
-        masks=selection.masks,
-        normalize=normalize,
-    )
-    if selection.also is None:
-        return best
-    return _merge(best, select(queries, items, k, bias=bias, selection=selection.also))
-
-
-def _merge(first: TopK, second: TopK) -> TopK:
-    """The best k of both; an item that is in both counts once."""
-    n, k = first.indices.shape
-    indices = np.hstack((first.indices, second.indices))
-    logits = np.hstack((first.logits, second.logits))
-    order = np.lexsort((indices, -logits), axis=1) if n else np.empty((0, 2 * k), np.int64)
-    indices, logits = np.take_along_axis(indices, order, 1), np.take_along_axis(logits, order, 1)
-    # The same item has the same score in both, so its copies stand side by side.
-    again = np.zeros(indices.shape, np.bool_)
-    again[:, 1:] = (indices[:, 1:] == indices[:, :-1]) & (indices[:, 1:] >= 0)
-    order = np.argsort(again, axis=1, kind="stable")[:, :k]
-    kept = ~np.take_along_axis(again, order, 1)
-    return TopK(
-        np.where(kept, np.take_along_axis(indices, order, 1), -1).astype(np.int32),
-        np.where(kept, np.take_along_axis(logits, order, 1), -np.inf),
-        first.log_normalizer,
+        errors,
+        result.indices,
+        result.logits,
+        result.log_normalizer,
+        None
+        if excluded is None
+        else (np.ascontiguousarray(excluded.indptr, np.int64), np.ascontiguousarray(excluded.indices, np.int32)),
+        None
+        if masks is None
+        else (np.ascontiguousarray(masks.bits, np.uint8), np.ascontiguousarray(masks.of_row, np.int64)),
+        threads,
     )
 
 
-class _Problem:
-    """The checked arrays, and for each row how far a product of BLAS may be from the exact pass."""
-
-    def __init__(
-        self,
-        queries: Float32,
-        items: Float32,
-        bias: Float32 | None,
-        selection_bias: Float32 | None,
-        excluded: Csr | None,
-        masks: Masks | None,
-    ) -> None:
-        if queries.ndim != 2 or items.ndim != 2 or queries.shape[1] != items.shape[1]:
-            raise ValueError(f"queries {queries.shape} and items {items.shape} must be (n, d) and (m, d)")
-        for name, array in (("bias", bias), ("selection_bias", selection_bias)):
-            if array is not None and array.shape != (len(items),):
-                raise ValueError(f"{name} {array.shape} must be one value for each of {len(items)} items")
-        if masks is not None and masks.bits.shape[1] != (len(items) + 7) // 8:
-            raise ValueError(f"masks of {masks.bits.shape[1]} bytes do not fit {len(items)} items")
-        self.queries = queries.astype(np.float64)
-        self.items = items
-        self.bias = np.zeros(len(items)) if bias is None else bias.astype(np.float64)
-        self.selection_bias = None if selection_bias is None else selection_bias.astype(np.float64)
-        self.excluded = excluded
-        self.masks = masks
-        norms = _norms(queries)
-        largest_item = float(_norms(items).max(initial=0.0))
-        largest_bias = float(np.abs(self.bias).max(initial=0.0))
-        if not np.isfinite(float(norms.max(initial=0.0)) + largest_item + largest_bias):
-            raise ValueError("factors and biases must be finite; this model holds NaN or infinite ones")
-        largest_shift = 0.0
-        if self.selection_bias is not None:
-            if not (self.selection_bias < np.inf).all():
-                raise ValueError("selection_bias must be finite or -inf")
-            largest_shift = float(np.abs(self.selection_bias[self.selection_bias > -np.inf]).max(initial=0.0))
-        # d products, d sums and the two biases round once each, whatever their order; twice, for two ways to compute.
-        size = norms * largest_item + largest_bias + largest_shift
-        self.error: Float64 = 2.02 * (items.shape[1] + 4) * _UNIT * size
-
-    def tile(self, rows: Int64, start: int) -> Float64:
-        """(len(rows), at most ITEM_TILE) scores of the items from ``start``."""
-        scores: Float64 = self.queries[rows] @ self.items[start : start + ITEM_TILE].astype(np.float64).T
-        scores += self.bias[start : start + ITEM_TILE]
-        return scores
-
-    def exact(self, rows: Int64, indices: Int64) -> Float64:
-        """(len(rows),) the score of each (row, item) pair, the same for a pair wherever it stands."""
-        scores = np.empty(len(rows))
-        step = max(1, _PAIR_BLOCK // max(self.items.shape[1], 1))
-        for start in range(0, len(rows), step):
-            pairs = slice(start, start + step)
-            scores[pairs] = (self.items[indices[pairs]] * self.queries[rows[pairs]]).sum(axis=1)
-        return scores + self.bias[indices]
-
-    def row(self, row: int) -> Float64:
-        """(m,) the exact scores of one query."""
-        items = np.arange(len(self.items), dtype=np.int64)
-        return self.exact(np.full(len(items), row, dtype=np.int64), items)
-
-    def allowed(self, rows: Int64, indices: Int64) -> Bool:
-        """(len(rows),) whether each (row, item) pair may be returned."""
-        allowed = np.ones(len(rows), np.bool_)
-        if self.selection_bias is not None:
-            allowed &= self.selection_bias[indices] > -np.inf
-        if self.masks is not None:
-            allowed &= self.masks.holds(rows, indices)
-        if self.excluded is not None and len(rows):
-            m = len(self.items)
-            distinct = np.unique(rows)
-            out = self.excluded.take(distinct)
-            allowed &= np.isin(rows * m + indices, distinct[out.rows()] * m + out.indices, invert=True)
-        return allowed
-
-
-def _norms(factors: Float32) -> Float64:
-    norms = np.empty(len(factors))
-    step = max(1, _PAIR_BLOCK // max(factors.shape[1], 1))
-    for start in range(0, len(factors), step):
-        block = factors[start : start + step].astype(np.float64)
-        norms[start : start + step] = np.sqrt(np.einsum("ij,ij->i", block, block))
-    return norms
-
-
-def _scan_tile(problem: _Problem, rows: Int64, k: int, result: TopK) -> Bool:
-    """Fill in the normalisers and, for k > 0, the best k of one tile of rows; True for rows left to ``_rank_row``."""
-    normalizers = _RunningLogSumExp(len(rows)) if result.log_normalizer is not None else None
-    best = _RunningBest(len(rows), k + MARGIN) if k else None
-    shifts = _MaskShifts(problem.masks, rows) if problem.masks is not None else None
-    out_rows, out_items = _entries(problem.excluded, rows)
-    for start in range(0, len(problem.items), ITEM_TILE):
-        scores = problem.tile(rows, start)
-        if normalizers is not None:
-            normalizers.add(scores)
-        if best is not None:
-            if problem.selection_bias is not None:
-                scores += problem.selection_bias[start : start + ITEM_TILE]
-            if shifts is not None:
-                shifts.add_to(scores, start)
-            here = (out_items >= start) & (out_items < start + ITEM_TILE)
-            scores[out_rows[here], out_items[here] - start] = -np.inf
-            best.add(scores, start)
-    if normalizers is not None and result.log_normalizer is not None:
-        result.log_normalizer[rows] = _on_grid(problem, rows, normalizers.value())
-    if best is None:
-        return np.ones(len(rows), np.bool_)
-    best.shrink()
-    thin = best.thin(k, problem.error[rows])
-    local, indices = best.pairs()
-    kept = ~thin[local]
-    _rank(problem, rows[local[kept]], indices[kept], k, result)
-    return thin
-
-
-def _entries(csr: Csr | None, rows: Int64) -> tuple[Int64, Int64]:
-    if csr is None:
-        return np.empty(0, np.int64), np.empty(0, np.int64)
-    taken = csr.take(rows)
-    return taken.rows(), taken.indices.astype(np.int64)
-
-
-class _MaskShifts:
-    """The masks of one tile of rows, as numbers to add to scores: much quicker than to write where a mask is."""
-
-    def __init__(self, masks: Masks, rows: Int64) -> None:
-        own = masks.take(rows)
-        self._bits = masks.bits
-        self._masks = own.of_row[:1] if own.alike else own.of_row
-        self._buffer = np.empty((len(self._masks), ITEM_TILE // 8, 8))
-
-    def add_to(self, scores: Float64, start: int) -> None:
-        width = scores.shape[1]
-        packed = self._bits[self._masks, start // 8 : (start + width + 7) // 8]
-        shifts = self._buffer[:, : packed.shape[1]]
-        np.take(_SHIFTS, packed, axis=0, out=shifts, mode="clip")  # without a mode it makes a copy of ``out``
-        scores += shifts.reshape(len(shifts), -1)[:, :width]
-
-
-class _RunningLogSumExp:
-    """log(sum(exp(scores))) a row, tile by tile; shifted by the largest score so far, so that nothing overflows."""
-
-    def __init__(self, rows: int) -> None:
-        self._largest = np.full(rows, -np.inf)
-        self._sum = np.zeros(rows)
-        self._buffer = np.empty((rows, ITEM_TILE))
-
-    def add(self, scores: Float64) -> None:
-        largest = np.maximum(self._largest, scores.max(axis=1))
-        exponentials = np.subtract(scores, largest[:, None], out=self._buffer[:, : scores.shape[1]])
-        np.exp(exponentials, out=exponentials)
-        self._sum = self._sum * np.exp(self._largest - largest) + exponentials.sum(axis=1)
-        self._largest = largest
-
-    def value(self) -> Float64:
-        return self._largest + np.log(self._sum)
-
-
-def _on_grid(problem: _Problem, rows: Int64, normalizers: Float64) -> Float64:
-    """Round log-normalisers so that the order of sums does not show."""
-    steps = normalizers / _GRID
-    # The error of a log-normaliser is at most that of the largest score, and a few roundings of its own.
-    error = (problem.error[rows] + 64 * _UNIT * (1 + np.abs(normalizers))) / _GRID
-    doubtful = ~(np.abs(steps - np.floor(steps) - 0.5) > error)
-    for position in np.flatnonzero(doubtful):
-        scores = problem.row(int(rows[position]))
-        largest = scores.max()
-        steps[position] = (largest + np.log(np.exp(scores - largest).sum())) / _GRID
-    return np.rint(steps) * _GRID
-
-
-class _RunningBest:
-    """The ``keep`` best scores a row, tile by tile."""
-
-    def __init__(self, rows: int, keep: int) -> None:
-        self._keep = keep
-        self._rows, self._items = np.empty(0, np.int64), np.empty(0, np.int64)
-        self._scores = np.empty(0)
-        self._threshold = np.full(rows, -np.inf)
-
-    def add(self, scores: Float64, start: int) -> None:
-        # An equal score may be dropped: then the margin is thin, and the row is ranked exactly.
-        bound = np.nextafter(self._threshold, np.inf)
-        plenty = 4 * self._keep * len(bound)
-        if start == 0:
-            bound = np.maximum(bound, _lower_bound(scores, self._keep))
-        flat = np.flatnonzero(scores >= bound[:, None])
-        if start and len(flat) > plenty:  # items in ascending order of score
-            bound = np.maximum(bound, _lower_bound(scores, self._keep))
-            flat = np.flatnonzero(scores >= bound[:, None])
-        rows, columns = np.divmod(flat, scores.shape[1])
-        self._rows = np.concatenate((self._rows, rows))
-        self._items = np.concatenate((self._items, columns + start))
-        self._scores = np.concatenate((self._scores, scores.ravel()[flat]))
-        if len(self._rows) > plenty // 2:
-            self.shrink()
-
-    def shrink(self) -> None:
-        """Drop what is not among a row's best; sorts the entries by row, then score."""
-        order = np.argsort(-self._scores)
-        order = order[np.argsort(self._rows[order].astype(np.uint16), kind="stable")]  # a radix sort
-        rows = self._rows[order]
-        counts = np.bincount(rows, minlength=len(self._threshold))
-        first = np.cumsum(counts) - counts
-        kept = np.arange(len(rows)) - first[rows] < self._keep
-        order = order[kept]
-        self._rows, self._items, self._scores = rows[kept], self._items[order], self._scores[order]
-        full = np.flatnonzero(counts >= self._keep)
-        self._threshold[full] = self._at(full, self._keep - 1)
-
-    def _at(self, rows: Int64, rank: int) -> Float64:
-        return self._scores[np.searchsorted(self._rows, rows) + rank]
-
-    def thin(self, k: int, error: Float64) -> Bool:
-        """Rows where an item that was dropped may, computed exactly, be among the best k."""
-        thin = np.zeros(len(self._threshold), np.bool_)
-        full = np.flatnonzero(self._threshold > -np.inf)  # the others dropped nothing
-        thin[full] = self._at(full, k - 1) - self._threshold[full] <= 2 * error[full]
-        return thin
-
-    def pairs(self) -> tuple[Int64, Int64]:
-        """Rows and items, sorted by both."""
-        order = np.argsort((self._rows << 32) + self._items)
-        return self._rows[order], self._items[order]
-
-
-def _lower_bound(scores: Float64, keep: int) -> Float64:
-    """A bound that at least ``keep`` scores of each row reach: the keep-th largest of the maxima of groups."""
-    rows, width = scores.shape
-    size = width // (2 * keep)
-    if size < 2:
-        if width <= keep:
-            return np.full(rows, -np.inf)
-        return np.partition(scores, width - keep, axis=1)[:, width - keep]
-    groups = width // size
-    maxima = scores[:, : groups * size].reshape(rows, groups, size).max(axis=2)
-    bound: Float64 = np.partition(maxima, groups - keep, axis=1)[:, groups - keep]
-    return bound
-
-
-def _rank_pairs(problem: _Problem, owners: Int64, rows: Int64, indices: Int64, k: int, result: TopK) -> None:
-    """Rank given (local row, item) pairs, repetitions and forbidden ones among them."""
-    if len(indices) and not 0 <= indices.min() <= indices.max() < len(problem.items):
-        raise ValueError("a candidate is not the position of an item")
-    m = len(problem.items)
-    keys = np.unique(owners[rows] * m + indices)
-    rows, indices = np.divmod(keys, m)
-    allowed = problem.allowed(rows, indices)
-    _rank(problem, rows[allowed], indices[allowed], k, result)
-
-
-def _rank_row(problem: _Problem, row: int, k: int, result: TopK) -> None:
-    """Rank every item of one row."""
-    indices = np.arange(len(problem.items), dtype=np.int64)
-    rows = np.full(len(indices), row, dtype=np.int64)
-    allowed = problem.allowed(rows, indices)
-    _rank(problem, rows[allowed], indices[allowed], k, result)
-
-
-def _rank(problem: _Problem, rows: Int64, indices: Int64, k: int, result: TopK) -> None:
-    """Write the best k of each row: pairs are distinct, allowed, and sorted by row, then item."""
-    if not len(rows):
-        return
-    scores = problem.exact(rows, indices)
-    keys = scores if problem.selection_bias is None else scores + problem.selection_bias[indices]
-    order = np.lexsort((-keys, rows))  # stable, so equal scores stay in the order of items
-    indices, scores = indices[order], scores[order]
-    starts = np.flatnonzero(np.concatenate(([True], rows[1:] != rows[:-1])))
-    ranks = np.arange(len(rows)) - np.repeat(starts, np.diff(np.append(starts, len(rows))))
-    kept = ranks < k
-    result.indices[rows[kept], ranks[kept]] = indices[kept]
-    result.logits[rows[kept], ranks[kept]] = scores[kept]
+def _rank(queries: Float32, items: Items, k: int, selection: Selection, candidates: Csr, result: TopK) -> None:
+    """The best k of each row's own candidates, of which some may stand twice or be forbidden."""
+    taken = candidates.indices[: candidates.indptr[-1]]
+    pairs = np.unique(candidates.rows() * len(items) + taken)
+    rows, indices = np.divmod(pairs, len(items))
+    others = Selection(selection.excluded, None, selection.masks)
+    allowed = others.allows(rows, indices)
+    if items.selection_bias is not None:
+        allowed &= items.selection_bias[indices] > -np.inf
+    rows, indices = rows[allowed], indices[allowed]
+    scores = score_pairs(queries, items.factors, rows, indices)
+    if items.bias is not None:
+        scores += items.bias[indices]
+    keys = scores if items.selection_bias is None else scores + items.selection_bias[indices]
+    twin.write_ranked(rows, indices, scores, keys, k, result)

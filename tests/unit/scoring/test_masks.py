@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_personalize.local.scoring import topk
+from airflow_provider_personalize.local.scoring import kernel, twin
+from airflow_provider_personalize.local.scoring.items import Items
 from airflow_provider_personalize.local.scoring.selection import Csr, Masks, Selection
-from airflow_provider_personalize.local.scoring.topk import select, top_k
+from airflow_provider_personalize.local.scoring.topk import top_k
+
+IMPLEMENTATIONS = (*kernel.available(), "numpy")
 
 
 def packed(masks):
@@ -21,9 +26,20 @@ def listed(masks):
     return Csr.from_keys(rows * masks.shape[1] + items, *masks.shape)
 
 
-def check(queries, items, k, masks, of_row, **more):
-    by_bits = top_k(queries, items, k, masks=Masks(packed(masks), of_row), normalize=True, **more)
-    by_list = top_k(queries, items, k, candidates=listed(masks[of_row]), normalize=True, **more)
+@pytest.fixture(params=IMPLEMENTATIONS, scope="module")
+def check(request):
+    return partial(check_bits_and_lists, request.param)
+
+
+def check_bits_and_lists(implementation, queries, items, k, masks, of_row, *, bias=None, excluded=None):
+    items = Items(items, bias, implementation=implementation)
+    by_bits, by_list = (
+        top_k(queries, items, k, selection=selection, normalize=True)
+        for selection in (
+            Selection(excluded, masks=Masks(packed(masks), of_row)),
+            Selection(excluded, candidates=listed(masks[of_row])),
+        )
+    )
     assert by_bits.indices.tobytes() == by_list.indices.tobytes()
     assert by_bits.logits.tobytes() == by_list.logits.tobytes()
     assert by_bits.log_normalizer.tobytes() == by_list.log_normalizer.tobytes()
@@ -31,7 +47,7 @@ def check(queries, items, k, masks, of_row, **more):
 
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
-def test_any_small_problem(data):
+def test_any_small_problem(data, check):
     random = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
     n, m, d = (data.draw(st.integers(low, high)) for low, high in ((0, 9), (1, 70), (1, 6)))
     values = data.draw(st.sampled_from([np.array([0, 1], np.float32), random.normal(size=50).astype(np.float32)]))
@@ -41,9 +57,9 @@ def test_any_small_problem(data):
     if data.draw(st.booleans()):
         more["excluded"] = listed(random.random((n, m)) < 0.2)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(topk, "ROW_TILE", 4)
-        patch.setattr(topk, "ITEM_TILE", 16)
-        patch.setattr(topk, "MARGIN", 3)
+        patch.setattr(twin, "ROW_TILE", 4)
+        patch.setattr(twin, "ITEM_TILE", 16)
+        patch.setattr(twin, "MARGIN", 3)
         check(
             random.choice(values, (n, d)),
             random.choice(values, (m, d)),
@@ -55,7 +71,7 @@ def test_any_small_problem(data):
 
 
 @pytest.mark.parametrize("density", [0.001, 0.5, 1])
-def test_whole_tiles(density):
+def test_whole_tiles(density, check):
     random = np.random.default_rng(2)
     queries, items = (random.normal(size=(size, 8)).astype(np.float32) for size in (200, 5003))
     masks = random.random((150, 5003)) < density
@@ -64,11 +80,13 @@ def test_whole_tiles(density):
 
 
 def test_masks_that_do_not_fit():
-    queries, items = np.ones((2, 3), np.float32), np.ones((9, 3), np.float32)
+    queries, items = np.ones((2, 3), np.float32), Items(np.ones((9, 3), np.float32))
     with pytest.raises(ValueError, match="masks of 1 bytes do not fit 9 items"):
-        top_k(queries, items, 1, masks=Masks(np.zeros((1, 1), np.uint8), np.zeros(2, np.int64)))
+        top_k(queries, items, 1, selection=Selection(masks=Masks(np.zeros((1, 1), np.uint8), np.zeros(2, np.int64))))
     with pytest.raises(ValueError, match="a row for each query"):
-        top_k(queries, items, 1, masks=Masks(np.zeros((1, 2), np.uint8), np.zeros(1, np.int64)))
+        top_k(queries, items, 1, selection=Selection(masks=Masks(np.zeros((1, 2), np.uint8), np.zeros(1, np.int64))))
+    with pytest.raises(ValueError, match="not among the 1"):
+        top_k(queries, items, 1, selection=Selection(masks=Masks(np.zeros((1, 2), np.uint8), np.array([0, 1]))))
 
 
 class TestSelection:
@@ -84,7 +102,7 @@ class TestSelection:
         taken = selection.take(np.array([2, 2]))
         assert taken.allows(rows[:20], items[:20]).reshape(2, 10).tolist() == [allowed[2].tolist()] * 2
         scores = np.arange(10, dtype=np.float32)[:, None]
-        best = select(np.ones((3, 1), np.float32), scores, 2, selection=selection)
+        best = top_k(np.ones((3, 1), np.float32), Items(scores), 2, selection=selection)
         assert best.indices.tolist() == [[8, 2], [9, 8], [8, 0]]
 
     def test_rows_are_alike_where_they_share_a_mask(self):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from airflow_provider_personalize.local.scoring import pairs
-from airflow_provider_personalize.local.scoring.pairs import score_pairs, softmax_of_lists
-from airflow_provider_personalize.local.scoring.selection import Csr, Selection
+from airflow_provider_personalize.local.scoring import kernel, pairs
+from airflow_provider_personalize.local.scoring.pairs import score_pairs, score_pairs_in_numpy, softmax_of_lists
+from airflow_provider_personalize.local.scoring.selection import Csr, Masks, Selection
 
 
 @pytest.fixture
@@ -15,15 +15,31 @@ def rng():
     return np.random.default_rng(3)
 
 
-def test_scores_are_products_the_same_bits_whatever_stands_beside_a_pair(rng, monkeypatch):
-    queries, items = (rng.standard_normal((n, 7)).astype(np.float32) for n in (5, 30))
+@pytest.fixture(params=(*kernel.available(), "numpy"))
+def implementation(request, monkeypatch):
+    chosen = kernel.implementation(request.param)
+    monkeypatch.setattr(pairs, "implementation", lambda: chosen)
+
+
+@pytest.mark.parametrize("d", [1, 7, 8, 64, 75])
+def test_scores_are_products_the_same_bits_whatever_stands_beside_a_pair(rng, monkeypatch, implementation, d):
+    queries, items = (rng.standard_normal((n, d)).astype(np.float32) for n in (5, 30))
     rows, indices = rng.integers(0, 5, 200), rng.integers(0, 30, 200)
     scores = score_pairs(queries, items, rows, indices)
     assert scores == pytest.approx((queries.astype(float) @ items.astype(float).T)[rows, indices])
+    assert score_pairs_in_numpy(queries, items, rows, indices).tobytes() == scores.tobytes()
     monkeypatch.setattr(pairs, "_BLOCK", 20)
     assert score_pairs(queries, items, rows, indices).tobytes() == scores.tobytes()
     for n in (0, 77, 199):
         assert score_pairs(queries, items, rows[n : n + 1], indices[n : n + 1])[0] == scores[n]
+
+
+def test_a_pair_that_does_not_exist_is_refused(implementation):
+    ones, none, far = np.ones((3, 2), np.float32), np.zeros(1, np.int64), np.array([3])
+    with pytest.raises(IndexError, match="3 to 3 of 3"):
+        score_pairs(ones, ones, none, far)
+    with pytest.raises(IndexError, match="-1 to -1 of 3"):
+        score_pairs(ones, ones, none - 1, none)
 
 
 def test_each_list_has_a_softmax_of_its_own():
@@ -38,7 +54,7 @@ def test_a_softmax_neither_overflows_nor_counts_what_stands_outside():
 
 
 def test_a_selection_says_of_each_pair_what_it_says_of_rows():
-    bias = np.array([0, 0, -np.inf, 0], np.float32)
+    masks = Masks.shared(np.array([True, True, False, True]), 3)
     excluded = Csr(np.array([0, 1, 1, 3]), np.array([0, 1, 3], np.int32))
     candidates = Csr(np.array([0, 2, 3, 3]), np.array([1, 2, 0], np.int32))
     rows, items = np.divmod(np.arange(12), 4)
@@ -47,10 +63,9 @@ def test_a_selection_says_of_each_pair_what_it_says_of_rows():
         return selection.allows(rows, items).reshape(3, 4).astype(int).tolist()
 
     assert allowed(Selection()) == [[1, 1, 1, 1]] * 3
-    assert allowed(Selection(bias)) == [[1, 1, 0, 1]] * 3
+    assert allowed(Selection(masks=masks)) == [[1, 1, 0, 1]] * 3
     assert allowed(Selection(excluded=excluded)) == [[0, 1, 1, 1], [1, 1, 1, 1], [1, 0, 1, 0]]
     assert allowed(Selection(candidates=candidates)) == [[0, 1, 1, 0], [1, 0, 0, 0], [0, 0, 0, 0]]
-    either = Selection(bias, excluded, also=Selection(candidates=candidates))
-    assert allowed(either) == [[0, 1, 1, 1], [1, 1, 0, 1], [1, 0, 0, 0]]
+    assert allowed(Selection(excluded, masks=masks)) == [[0, 1, 0, 1], [1, 1, 0, 1], [1, 0, 0, 0]]
     turned = Selection(excluded=excluded).take(np.array([2, 0, 0]))
     assert allowed(turned) == [[1, 0, 1, 0], [0, 1, 1, 1], [0, 1, 1, 1]]

@@ -1,0 +1,772 @@
+/* Exact top-k and softmax normaliser of queries . items + bias: what twin.py says, fused and in float32.
+ *
+ * Items are packed once into panels of 32, factor by factor. A block of queries is multiplied with a part of a panel
+ * whose scores all stay in registers. There they are compared with each row's threshold, the least of its best so far,
+ * and then become exponentials and are summed. So a score is written to memory only where a row may want it, and the
+ * panels of a tile stay in cache while the blocks of a group of rows pass over them.
+ *
+ * Scores in float32 only choose k + MARGIN items a row. Those are computed again in float64, in one fixed order, and
+ * ranked by that. Where an item that was dropped may belong among the best within the error of float32, the row is
+ * scanned again for all that may. What a row gets does not depend on the rows beside it.
+ *
+ * The file is compiled once for each level of the processor, with LEVEL as the suffix of its functions. */
+
+#include <float.h>
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A block is ROWS queries by COLUMNS items: as many sums as there are registers, less those for what is multiplied. */
+#if defined(__AVX512F__)
+enum { LANES = 16, VECTORS = 2, ROWS = 12 };
+#elif defined(__AVX__)
+enum { LANES = 8, VECTORS = 2, ROWS = 6 };
+#elif defined(__aarch64__)
+enum { LANES = 4, VECTORS = 4, ROWS = 6 };
+#else
+enum { LANES = 4, VECTORS = 2, ROWS = 6 };
+#endif
+enum { COLUMNS = LANES * VECTORS, PANEL = 32, MARGIN = 4, GROUP = 96, ALIGNMENT = 64 };
+enum { LEAST_SEED = 2048, MOST_SEED = 8192, SMALL_SORT = 48, MOST_WEIGHTY = 192 };
+
+/* Of a tile, in panels: longer sums in float32 would drift. */
+enum { LEAST_TILE = 4, MOST_TILE = 32, MOST_SUM = 64 };
+
+#define TILE_BYTES (1 << 18)
+#define ROW_BYTES (1 << 26) /* for the best items of one group of rows */
+#define FARTHEST 60.0f      /* an exponent beyond the shift */
+#define LARGE 128.0         /* of 64 factors a log-normaliser of 16, whose scores float32 rounds by a few 1e-6 */
+#define FAR 400.0           /* the same for |query| |item| + |bias|, of partial sums whatever the score */
+#define WEIGHTY 5.0         /* within so much of the log-normaliser: at most exp(5) items */
+#define UNIT 0x1p-24
+#define LOG2_E 1.44269504088896340736f
+
+typedef float vf __attribute__((vector_size(4 * LANES), may_alias));
+typedef int32_t vi __attribute__((vector_size(4 * LANES), may_alias));
+
+/* As many doubles as a register holds, and as many floats: WIDE of them are the eight lanes of an exact sum. */
+enum { WIDE = 16 / LANES };
+typedef double vd __attribute__((vector_size(4 * LANES)));
+typedef float vh __attribute__((vector_size(2 * LANES)));
+
+#define JOIN(a, b) a##b
+#define NAMED(a, b) JOIN(a, b)
+#define INLINE static inline __attribute__((always_inline))
+#define APART static __attribute__((noinline))
+
+/* As in kernel.py. Optional arrays are NULL. */
+struct problem {
+    int64_t items, factors, rows, k, width; /* the first k of an output row of `width` are written */
+    const float *panels;                    /* (panels, factors, PANEL), zero beyond the last item */
+    const float *bias, *selection_bias;     /* (panels, PANEL), -FLT_MAX beyond the last item */
+    const float *by_item;                   /* (items, factors) */
+    const float *queries;                   /* (rows, factors) */
+    const double *errors;                   /* (rows) how far a score in float32 may be off */
+    const int64_t *excluded_starts;         /* (rows + 1) */
+    const int32_t *excluded;                /* ascending within a row */
+    const uint8_t *masks;                   /* (masks, mask_bytes) */
+    const int64_t *mask_of_row;             /* (rows) */
+    int64_t mask_bytes;
+    int32_t *indices;       /* (rows, width) */
+    double *logits;         /* (rows, width) */
+    double *log_normalizer; /* (rows) */
+};
+
+/* An item that a row may want. Unsigned order is the order of results: higher scores first, then lower positions. */
+typedef uint64_t candidate;
+
+struct row {
+    int64_t number; /* of the problem; -1 where a block has fewer rows */
+    candidate *best;
+    int64_t count, keep, capacity;
+    const int32_t *excluded, *excluded_here, *excluded_end; /* those not yet passed, of this tile and of all */
+    const uint8_t *mask;
+    double sum; /* of exponentials, without those still in the block's lanes */
+};
+
+struct block {
+    struct row rows[ROWS];
+    float threshold[ROWS]; /* only scores above are wanted */
+    float shift[ROWS];     /* of exponents of 2; whole numbers */
+    float limit[ROWS];     /* the largest score whose exponential does not overflow */
+    vf sums[ROWS];
+    float *queries; /* (factors, ROWS) */
+};
+
+struct ranked {
+    double key, logit;
+    int32_t item;
+    uint32_t digits;
+};
+
+INLINE uint32_t bits_of(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, 4);
+    return bits;
+}
+
+/* Unsigned integers in the order of floats, the largest first. */
+INLINE uint32_t descending(float value) {
+    uint32_t bits = bits_of(value == 0 ? 0.0f : value);
+    return bits >> 31 ? bits : ~bits & 0x7fffffffu;
+}
+
+INLINE candidate candidate_of(float score, int64_t item) {
+    return (uint64_t)descending(score) << 32 | (uint32_t)item;
+}
+
+INLINE float score_of(candidate c) {
+    uint32_t order = (uint32_t)(c >> 32), bits = order >> 31 ? order : ~order & 0x7fffffffu;
+    float score;
+    memcpy(&score, &bits, 4);
+    return score;
+}
+
+/* ---- choosing ---- */
+
+/* Move the best of n distinct candidates to the front: how many, from `least` to `most`, the worst of those last. */
+static int64_t choose(candidate *values, int64_t n, int64_t least, int64_t most) {
+    enum { FEW = 3, MANY = 15 };
+    int64_t low = 0, high = n - 1, aim = (least + most) / 2 - 1;
+    while (high - low >= 16) {
+        /* Where `aim` stands in a sample is near where it stands in all. */
+        candidate sample[MANY];
+        int64_t size = high - low + 1, taken = size < 128 ? FEW : MANY, at[MANY];
+        for (int64_t i = 0; i < taken; i++) {
+            int64_t from = low + (2 * i + 1) * size / (2 * taken), j = i;
+            for (; j > 0 && sample[j - 1] > values[from]; j--) sample[j] = sample[j - 1], at[j] = at[j - 1];
+            sample[j] = values[from];
+            at[j] = from;
+        }
+        int64_t place = (aim - low) * taken / size;
+        place = place < 0 ? 0 : place >= taken ? taken - 1 : place;
+        candidate pivot = sample[place];
+        values[at[place]] = values[high];
+        int64_t less = low;
+        for (int64_t i = low; i < high; i++) { /* without a branch on the comparison */
+            candidate value = values[i];
+            values[i] = values[less];
+            values[less] = value;
+            less += value < pivot;
+        }
+        values[high] = values[less];
+        values[less] = pivot;
+        if (less + 1 >= least && less + 1 <= most) return less + 1;
+        if (less + 1 > most)
+            high = less - 1;
+        else
+            low = less + 1;
+    }
+    for (int64_t i = low + 1; i <= high; i++) {
+        candidate value = values[i];
+        int64_t j = i;
+        for (; j > low && values[j - 1] > value; j--) values[j] = values[j - 1];
+        values[j] = value;
+    }
+    return least;
+}
+
+/* So many may be kept where `keep` are enough: to stop there would cost more. */
+INLINE int64_t enough(int64_t keep) { return keep + keep / 8 + 2; }
+
+APART void keep_best(struct row *row, float *threshold) {
+    row->count = choose(row->best, row->count, row->keep, enough(row->keep));
+    *threshold = score_of(row->best[row->count - 1]);
+}
+
+INLINE int before(const struct ranked *a, const struct ranked *b) {
+    return a->key > b->key || (a->key == b->key && a->item < b->item);
+}
+
+static int compared(const void *a, const void *b) { return before(a, b) ? -1 : before(b, a); }
+
+static void sort_short(struct ranked *values, int64_t n) {
+    for (int64_t i = 1; i < n; i++) {
+        struct ranked value = values[i];
+        int64_t j = i;
+        for (; j > 0 && before(&value, &values[j - 1]); j--) values[j] = values[j - 1];
+        values[j] = value;
+    }
+}
+
+/* By key, then item; `spare` has room for n. */
+static void sort_ranked(struct ranked *values, struct ranked *spare, int64_t n) {
+    if (n <= SMALL_SORT) {
+        sort_short(values, n);
+        return;
+    }
+    /* Digit by digit of the key in float32, which keeps its order; then each run of equal ones by itself. */
+    int64_t counts[4][256] = {{0}};
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t digits = values[i].digits = descending((float)values[i].key);
+        for (int place = 0; place < 4; place++) counts[place][digits >> 8 * place & 255]++;
+    }
+    struct ranked *from = values, *to = spare;
+    for (int place = 0; place < 4; place++) {
+        int64_t *starts = counts[place], total = 0;
+        if (starts[from[0].digits >> 8 * place & 255] == n) continue;
+        for (int digit = 0; digit < 256; digit++) {
+            int64_t count = starts[digit];
+            starts[digit] = total;
+            total += count;
+        }
+        for (int64_t i = 0; i < n; i++) to[starts[from[i].digits >> 8 * place & 255]++] = from[i];
+        struct ranked *swap = from;
+        from = to;
+        to = swap;
+    }
+    if (from != values) memcpy(values, from, (size_t)n * sizeof *values);
+    for (int64_t start = 0, end; start < n; start = end) {
+        for (end = start + 1; end < n && values[end].digits == values[start].digits;) end++;
+        if (end - start > SMALL_SORT)
+            qsort(values + start, (size_t)(end - start), sizeof *values, compared);
+        else
+            sort_short(values + start, end - start);
+    }
+}
+
+/* ---- vectors ---- */
+
+INLINE uint64_t any_lane(vi value) {
+    uint64_t parts[LANES / 2], all = 0;
+    memcpy(parts, &value, sizeof parts);
+    for (int i = 0; i < LANES / 2; i++) all |= parts[i];
+    return all;
+}
+
+INLINE vf larger(vf a, vf b) {
+    vi first = a > b;
+    return (vf)((first & (vi)a) | (~first & (vi)b));
+}
+
+/* 2 ** (score * log2(e) - shift), to a few units in the last place; 0 below 2 ** -126. The shift is a whole number. */
+INLINE vf exponential(vf score, float shift) {
+    const float magic = 12582912.0f; /* 1.5 * 2 ** 23: what is added to it is rounded */
+    vf whole = score * LOG2_E + (magic - shift);
+    vi exponent = (vi)whole << 23;
+    vf part = score * LOG2_E - (whole - (magic - shift));
+    vf power = part * 1.3333558146428443e-3f + 9.6181291076284772e-3f;
+    power = power * part + 5.5504108664821580e-2f;
+    power = power * part + 2.4022650695910071e-1f;
+    power = power * part + 6.9314718055994531e-1f;
+    power = power * part + 1.0f;
+    return (vf)(((vi)power + exponent) & (whole > magic - 126.0f));
+}
+
+INLINE double sum_of(vf value) {
+    double sum = 0;
+    for (int lane = 0; lane < LANES; lane++) sum += (double)value[lane];
+    return sum;
+}
+
+/* Which of COLUMNS scores are above a threshold, a bit each. */
+INLINE uint32_t above(const vf *scores, float threshold) {
+    vi bits = {0}, bit;
+    for (int lane = 0; lane < LANES; lane++) bit[lane] = 1 << lane;
+    for (int v = 0; v < VECTORS; v++) bits |= (scores[v] > threshold) & (bit << v * LANES);
+    uint64_t any = any_lane(bits);
+    return (uint32_t)(any | any >> 32);
+}
+
+/* ROWS queries times COLUMNS items of a panel. */
+INLINE void multiply(const float *queries, const float *panel, const float *bias, int64_t factors,
+                     vf scores[ROWS][VECTORS]) {
+    for (int r = 0; r < ROWS; r++)
+        for (int v = 0; v < VECTORS; v++) scores[r][v] = *(const vf *)(bias + v * LANES);
+    for (int64_t f = 0; f < factors; f++) {
+        vf part[VECTORS];
+        for (int v = 0; v < VECTORS; v++) part[v] = *(const vf *)(panel + f * PANEL + v * LANES);
+        for (int r = 0; r < ROWS; r++)
+            for (int v = 0; v < VECTORS; v++) scores[r][v] += part[v] * queries[f * ROWS + r];
+    }
+}
+
+/* ---- one row ---- */
+
+/* The bits of a row's mask for the PANEL items from `item`. */
+INLINE uint32_t mask_at(const struct problem *p, const struct row *row, int64_t item) {
+    if (!row->mask) return ~0u;
+    int64_t left = p->mask_bytes - item / 8;
+    uint8_t bytes[4] = {0};
+    memcpy(bytes, row->mask + item / 8, left < 4 ? (size_t)left : 4);
+    return bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
+}
+
+/* Whether the row's own set has an item; asked about in any order within a tile. */
+INLINE int is_excluded(const struct row *row, int32_t item) {
+    const int32_t *low = row->excluded;
+    int64_t n = row->excluded_here - low;
+    while (n > 0) {
+        int64_t half = n / 2;
+        int after = low[half] < item;
+        low += after ? half + 1 : 0;
+        n = after ? n - half - 1 : half;
+    }
+    return low < row->excluded_here && *low == item;
+}
+
+INLINE void rescale(struct block *b, int r, float largest) {
+    float shift = ceilf(largest * LOG2_E);
+    float factor = exp2f(b->shift[r] - shift);
+    b->rows[r].sum *= factor;
+    b->sums[r] *= factor;
+    b->shift[r] = shift;
+    b->limit[r] = largest + FARTHEST;
+}
+
+/* Keep the marked ones of COLUMNS scores of items from `item`. */
+INLINE void collect(const struct problem *p, struct row *row, float *threshold, uint32_t marked, const float *scores,
+                    int64_t item) {
+    marked &= mask_at(p, row, item - item % PANEL) >> item % PANEL;
+    while (marked) {
+        int at = __builtin_ctz(marked);
+        marked &= marked - 1;
+        if (row->excluded != row->excluded_here && is_excluded(row, (int32_t)(item + at))) continue;
+        row->best[row->count++] = candidate_of(scores[at], item + at);
+    }
+    if (row->count > row->capacity) keep_best(row, threshold);
+}
+
+/* See to the rows of a block that have a score above their threshold or limit; `rows` is a bit each. */
+APART void take_hits(const struct problem *p, struct block *b, uint32_t rows, vf scores[ROWS][VECTORS], int64_t item,
+                     int normalize, int shifted) {
+    while (rows) {
+        int r = __builtin_ctz(rows);
+        rows &= rows - 1;
+        struct row *row = &b->rows[r];
+        if (normalize && above(scores[r], b->limit[r])) {
+            const float *values = (const float *)scores[r];
+            float largest = values[0];
+            for (int i = 1; i < COLUMNS; i++) largest = values[i] > largest ? values[i] : largest;
+            rescale(b, r, largest);
+        }
+        if (!row->keep) {
+            b->threshold[r] = b->limit[r];
+            continue;
+        }
+        vf *wanted = scores[r], biased[VECTORS];
+        if (shifted) {
+            for (int v = 0; v < VECTORS; v++)
+                biased[v] = scores[r][v] + *(const vf *)(p->selection_bias + item + v * LANES);
+            wanted = biased;
+        }
+        collect(p, row, &b->threshold[r], above(wanted, b->threshold[r]), (const float *)wanted, item);
+    }
+}
+
+/* ---- a block of rows over a range of panels ---- */
+
+INLINE void pass(const struct problem *p, struct block *b, int64_t first, int64_t last, const int normalize,
+                 const int shifted) {
+    for (int64_t panel = first; panel < last; panel++) {
+        const float *factors = p->panels + panel * p->factors * PANEL;
+        for (int part = 0; part < PANEL; part += COLUMNS) {
+            int64_t item = panel * PANEL + part;
+            vf scores[ROWS][VECTORS];
+            multiply(b->queries, factors + part, p->bias + item, p->factors, scores);
+            vi hits = {0};
+            for (int r = 0; r < ROWS; r++) {
+                vi hit = {0};
+                for (int v = 0; v < VECTORS; v++) {
+                    vf score = scores[r][v];
+                    if (shifted) score += *(const vf *)(p->selection_bias + item + v * LANES);
+                    hit |= score > b->threshold[r];
+                    if (shifted && normalize) hit |= scores[r][v] > b->limit[r];
+                }
+                hits |= hit & 1 << r;
+            }
+            uint64_t any = any_lane(hits);
+            if (__builtin_expect(any != 0, 0)) {
+                vf held[ROWS][VECTORS];
+                memcpy(held, scores, sizeof held);
+                take_hits(p, b, (uint32_t)(any | any >> 32), held, item, normalize, shifted);
+            }
+            if (normalize)
+                for (int r = 0; r < ROWS; r++) {
+                    vf sum = b->sums[r];
+                    for (int v = 0; v < VECTORS; v++) sum += exponential(scores[r][v], b->shift[r]);
+                    b->sums[r] = sum;
+                }
+        }
+    }
+}
+
+static void pass_over(const struct problem *p, struct block *b, int64_t first, int64_t last, int normalize) {
+    if (normalize && p->selection_bias)
+        pass(p, b, first, last, 1, 1);
+    else if (normalize)
+        pass(p, b, first, last, 1, 0);
+    else if (p->selection_bias)
+        pass(p, b, first, last, 0, 1);
+    else
+        pass(p, b, first, last, 0, 0);
+}
+
+/* Bring the lanes' sums into the rows', in double, and find the excluded items of the next tile, [item, end). */
+static void between_tiles(struct block *b, int64_t item, int64_t end, int normalize) {
+    for (int r = 0; r < ROWS; r++) {
+        struct row *row = &b->rows[r];
+        if (normalize) {
+            row->sum += sum_of(b->sums[r]);
+            b->sums[r] = (vf){0};
+        }
+        while (row->excluded != row->excluded_end && *row->excluded < item) row->excluded++;
+        row->excluded_here = row->excluded;
+        while (row->excluded_here != row->excluded_end && *row->excluded_here < end) row->excluded_here++;
+    }
+}
+
+/* ---- the first tile: where the shift and the threshold come from ---- */
+
+/* scores: (columns) of one row, a multiple of PANEL. spare: (columns). */
+static void seed_row(const struct problem *p, struct block *b, int r, float *scores, candidate *spare,
+                     int64_t columns) {
+    struct row *row = &b->rows[r];
+    vf *vectors = (vf *)scores;
+    int64_t n = columns / LANES;
+    if (p->log_normalizer) {
+        vf largest = vectors[0], sum = {0};
+        for (int64_t v = 1; v < n; v++) largest = larger(largest, vectors[v]);
+        float most = largest[0];
+        for (int lane = 1; lane < LANES; lane++) most = largest[lane] > most ? largest[lane] : most;
+        b->shift[r] = ceilf(most * LOG2_E);
+        b->limit[r] = most + FARTHEST;
+        for (int64_t v = 0; v < n; v++) {
+            sum += exponential(vectors[v], b->shift[r]);
+            if (v % MOST_SUM == MOST_SUM - 1 || v == n - 1) {
+                row->sum += sum_of(sum);
+                sum = (vf){0};
+            }
+        }
+    }
+    if (!row->keep) {
+        b->threshold[r] = b->limit[r];
+        return;
+    }
+    if (p->selection_bias)
+        for (int64_t v = 0; v < n; v++) vectors[v] += *(const vf *)(p->selection_bias + v * LANES);
+    if (row->mask)
+        for (int64_t item = 0; item < columns; item += PANEL) {
+            uint32_t mask = item < p->items ? mask_at(p, row, item) : 0;
+            if (mask != ~0u)
+                for (int at = 0; at < PANEL; at++) scores[item + at] = mask >> at & 1 ? scores[item + at] : -INFINITY;
+        }
+    for (const int32_t *e = row->excluded; e != row->excluded_end && *e < columns; e++) scores[*e] = -INFINITY;
+    float threshold = -FLT_MAX;
+    int64_t groups = 2 * PANEL;
+    while (groups < 2 * row->keep) groups *= 2;
+    if (groups <= columns) {
+        /* At least `keep` scores reach the keep-th largest of the maxima of groups. */
+        for (int64_t g = 0; g < groups; g += LANES) {
+            vf largest = *(vf *)(scores + g);
+            for (int64_t at = g + groups; at < columns; at += groups) largest = larger(largest, *(vf *)(scores + at));
+            for (int lane = 0; lane < LANES; lane++) spare[g + lane] = candidate_of(largest[lane], g + lane);
+        }
+        int64_t reached = choose(spare, groups, row->keep, enough(row->keep));
+        float seed = score_of(spare[reached - 1]);
+        if (seed > -FLT_MAX) threshold = nextafterf(seed, -INFINITY);
+    }
+    b->threshold[r] = threshold;
+    for (int64_t item = 0; item < columns; item += COLUMNS) {
+        uint32_t marked = above((vf *)(scores + item), b->threshold[r]);
+        while (marked) {
+            int at = __builtin_ctz(marked);
+            marked &= marked - 1;
+            row->best[row->count++] = candidate_of(scores[item + at], item + at);
+        }
+        if (row->count > row->capacity) keep_best(row, &b->threshold[r]);
+    }
+}
+
+static void seed_block(const struct problem *p, struct block *b, float *scores, candidate *spare, int64_t panels) {
+    int64_t columns = panels * PANEL;
+    for (int64_t panel = 0; panel < panels; panel++)
+        for (int part = 0; part < PANEL; part += COLUMNS) {
+            int64_t item = panel * PANEL + part;
+            vf product[ROWS][VECTORS];
+            multiply(b->queries, p->panels + panel * p->factors * PANEL + part, p->bias + item, p->factors, product);
+            for (int r = 0; r < ROWS; r++) memcpy(scores + r * columns + item, product[r], sizeof product[r]);
+        }
+    for (int r = 0; r < ROWS; r++)
+        if (b->rows[r].number >= 0) seed_row(p, b, r, scores + r * columns, spare, columns);
+}
+
+/* ---- the exact part ---- */
+
+/* The sum of the products of two vectors, each exact in double, in this order: eight lanes, then pairs of lanes. */
+INLINE double dot(const double *query, const float *item, int64_t factors) {
+    vd sums[WIDE] = {{0}};
+    int64_t f = 0;
+    for (; f + 8 <= factors; f += 8)
+        for (int i = 0; i < WIDE; i++) {
+            vh half;
+            memcpy(&half, item + f + i * (8 / WIDE), sizeof half);
+            vd of_query;
+            memcpy(&of_query, query + f + i * (8 / WIDE), sizeof of_query);
+            sums[i] += of_query * __builtin_convertvector(half, vd);
+        }
+    double lanes[8];
+    memcpy(lanes, sums, sizeof lanes);
+    for (int lane = 0; f < factors; f++, lane++) lanes[lane] += query[f] * (double)item[f];
+    return ((lanes[0] + lanes[1]) + (lanes[2] + lanes[3])) + ((lanes[4] + lanes[5]) + (lanes[6] + lanes[7]));
+}
+
+static void rank(const struct problem *p, const double *query, const candidate *found, int64_t n, struct ranked *out) {
+    for (int64_t i = 0; i < n; i++) {
+        if (i + 4 < n)
+            for (int64_t line = 0; line < p->factors; line += 16)
+                __builtin_prefetch(p->by_item + (int64_t)(uint32_t)found[i + 4] * p->factors + line);
+        int64_t item = (int64_t)(uint32_t)found[i];
+        double logit = dot(query, p->by_item + item * p->factors, p->factors) + (double)p->bias[item];
+        double key = p->selection_bias ? logit + (double)p->selection_bias[item] : logit;
+        out[i] = (struct ranked){key, logit, (int32_t)item, 0};
+    }
+    sort_ranked(out, out + n, n);
+}
+
+struct room {
+    float *queries, *scores;
+    double *query;
+    candidate *spare, *best, *weighty;
+    struct ranked *ranked;
+    struct block *blocks, *refined;
+};
+
+static void *aligned(size_t size) {
+    void *memory = NULL;
+    return posix_memalign(&memory, ALIGNMENT, size + ALIGNMENT) ? NULL : memory;
+}
+
+/* Everything that may, within the error, be among the best k of a row whose k-th key is `least`. 0 without memory. */
+static int scan_again(const struct problem *p, struct row *row, const struct room *room, double least, double error,
+                      const int32_t *excluded) {
+    struct block *b = aligned(sizeof *b);
+    float *queries = aligned((size_t)p->factors * ROWS * sizeof *queries);
+    candidate *found = malloc(((size_t)p->items + COLUMNS) * sizeof *found);
+    int64_t panels = (p->items + PANEL - 1) / PANEL;
+    int done = 0;
+    if (b && queries && found) {
+        memset(b, 0, sizeof *b);
+        memset(queries, 0, (size_t)p->factors * ROWS * sizeof *queries);
+        for (int64_t f = 0; f < p->factors; f++) queries[f * ROWS] = (float)room->query[f];
+        for (int r = 1; r < ROWS; r++) b->threshold[r] = b->limit[r] = INFINITY;
+        b->queries = queries;
+        b->rows[0] = *row;
+        b->rows[0].best = found;
+        b->rows[0].count = 0;
+        b->rows[0].capacity = p->items;
+        b->rows[0].excluded = excluded;
+        b->rows[0].excluded_here = row->excluded_end;
+        double bound = least - error;
+        b->threshold[0] = bound > -FLT_MAX ? nextafterf(nextafterf((float)bound, -INFINITY), -INFINITY) : -FLT_MAX;
+        if (b->threshold[0] < -FLT_MAX) b->threshold[0] = -FLT_MAX;
+        pass_over(p, b, 0, panels, 0);
+        struct ranked *ranked = malloc(2 * ((size_t)b->rows[0].count + 1) * sizeof *ranked);
+        if (ranked) {
+            rank(p, room->query, found, b->rows[0].count, ranked);
+            if (b->rows[0].count >= p->k) memcpy(room->ranked, ranked, (size_t)p->k * sizeof *ranked);
+            free(ranked);
+            done = 1;
+        }
+    }
+    free(found);
+    free(queries);
+    free(b);
+    return done;
+}
+
+static void convert(const struct problem *p, int64_t row, double *query) {
+    for (int64_t f = 0; f < p->factors; f++) query[f] = (double)p->queries[row * p->factors + f];
+}
+
+INLINE double normalizer(const struct block *b, int r) {
+    return (double)b->shift[r] / (double)LOG2_E + log(b->rows[r].sum);
+}
+
+/* Where scores are so large that their rounding shows in a sum of exponentials, take the items that make up most of
+ * the sum from float64. Which these are does not depend on what the row may have. */
+static void refine(const struct problem *p, struct block *of, const struct room *room) {
+    struct block *b = room->refined;
+    double steps = sqrt((double)p->factors); /* rounding errors of a sum grow as those of a random walk */
+    int any = 0;
+    memset(b, 0, sizeof *b);
+    b->queries = of->queries;
+    for (int r = 0; r < ROWS; r++) {
+        const struct row *row = &of->rows[r];
+        b->threshold[r] = INFINITY;
+        if (row->number < 0) continue;
+        double sum = normalizer(of, r);
+        double size = p->errors[row->number] / (UNIT * (double)(p->factors + 4)); /* of |query| |item| + |bias| */
+        if (fabs(sum) * steps < LARGE && size * steps < FAR) continue;
+        b->threshold[r] = (float)(sum - WEIGHTY);
+        b->rows[r] = (struct row){.number = row->number, .best = room->weighty + r * (MOST_WEIGHTY + COLUMNS)};
+        b->rows[r].keep = b->rows[r].capacity = MOST_WEIGHTY;
+        any = 1;
+    }
+    if (!any) return;
+    pass(p, b, 0, (p->items + PANEL - 1) / PANEL, 0, 0);
+    for (int r = 0; r < ROWS; r++) {
+        const struct row *row = &b->rows[r];
+        if (row->count) convert(p, row->number, room->query);
+        for (int64_t i = 0; i < row->count; i++) {
+            int64_t item = (int64_t)(uint32_t)row->best[i];
+            double exact = dot(room->query, p->by_item + item * p->factors, p->factors) + (double)p->bias[item];
+            double shift = (double)of->shift[r], was = (double)score_of(row->best[i]);
+            b->rows[r].sum += exp2(exact * (double)LOG2_E - shift) - exp2(was * (double)LOG2_E - shift);
+        }
+    }
+    for (int r = 0; r < ROWS; r++) of->rows[r].sum += b->rows[r].sum;
+}
+
+static int finish_row(const struct problem *p, struct block *b, int r, const struct room *room) {
+    struct row *row = &b->rows[r];
+    if (p->log_normalizer)
+        p->log_normalizer[row->number] = normalizer(b, r);
+    if (!row->keep) return 1;
+    convert(p, row->number, room->query);
+    if (row->count > enough(row->keep)) keep_best(row, &b->threshold[r]);
+    rank(p, room->query, row->best, row->count, room->ranked);
+    int64_t found = row->count < p->k ? row->count : p->k;
+    float dropped = b->threshold[r]; /* nothing that was dropped had a higher score */
+    if (dropped > -FLT_MAX) {
+        double least = room->ranked[found - 1].key, error = p->errors[row->number];
+        const int32_t *excluded = p->excluded ? p->excluded + p->excluded_starts[row->number] : row->excluded;
+        if (!(least > (double)dropped + error) && !scan_again(p, row, room, least, error, excluded)) return 0;
+    }
+    for (int64_t i = 0; i < found; i++) {
+        p->indices[row->number * p->width + i] = room->ranked[i].item;
+        p->logits[row->number * p->width + i] = room->ranked[i].logit;
+    }
+    return 1;
+}
+
+/* ---- all rows ---- */
+
+static void open_block(const struct problem *p, struct block *b, int64_t first, int64_t rows, int64_t keep,
+                       int64_t capacity, candidate *best) {
+    memset(b->rows, 0, sizeof b->rows);
+    memset(b->queries, 0, (size_t)p->factors * ROWS * sizeof *b->queries);
+    for (int r = 0; r < ROWS; r++) {
+        struct row *row = &b->rows[r];
+        b->threshold[r] = b->limit[r] = INFINITY;
+        b->shift[r] = 0;
+        b->sums[r] = (vf){0};
+        row->number = r < rows ? first + r : -1;
+        if (r >= rows) continue;
+        row->keep = keep;
+        row->capacity = capacity;
+        row->best = best + r * (capacity + COLUMNS);
+        if (p->excluded) {
+            row->excluded = p->excluded + p->excluded_starts[row->number];
+            row->excluded_end = p->excluded + p->excluded_starts[row->number + 1];
+        }
+        if (p->masks) row->mask = p->masks + p->mask_of_row[row->number] * p->mask_bytes;
+        for (int64_t f = 0; f < p->factors; f++) b->queries[f * ROWS + r] = p->queries[row->number * p->factors + f];
+    }
+}
+
+/* Rows [first, last) of the problem; 0 where memory ran out. k is at most the number of items, which is not 0. */
+__attribute__((visibility("default"))) int NAMED(scan_, LEVEL)(const struct problem *p, int64_t first, int64_t last) {
+    int64_t panels = (p->items + PANEL - 1) / PANEL;
+    int64_t keep = p->k ? p->k + MARGIN + p->k / 64 : 0;
+    if (keep > p->items) keep = p->items;
+    int64_t capacity = enough(keep) + PANEL + keep / 4;
+    capacity = capacity < p->items ? capacity : p->items;
+    int64_t row_bytes = (capacity + COLUMNS) * (int64_t)sizeof(candidate);
+    int64_t rows = ROW_BYTES / row_bytes; /* of a block, and of a group of blocks */
+    rows = rows < 1 ? 1 : rows > GROUP ? GROUP : rows;
+    int64_t width = rows < ROWS ? rows : ROWS, needed = (last - first + width - 1) / width;
+    int64_t most = rows / width < needed ? rows / width : needed;
+    int64_t seed = 16 * keep < LEAST_SEED ? LEAST_SEED : 16 * keep > MOST_SEED ? MOST_SEED : 16 * keep;
+    seed = seed / PANEL < panels ? seed / PANEL : panels;
+    int64_t tile = TILE_BYTES / (PANEL * (int64_t)sizeof(float) * (p->factors + 1));
+    tile = tile < LEAST_TILE ? LEAST_TILE : tile > MOST_TILE ? MOST_TILE : tile;
+
+    struct room room = {
+        .queries = aligned((size_t)(most * ROWS * p->factors) * sizeof(float)),
+        .scores = aligned((size_t)(ROWS * seed * PANEL) * sizeof(float)),
+        .query = aligned((size_t)p->factors * sizeof(double)),
+        .spare = aligned((size_t)(seed * PANEL) * sizeof(candidate)),
+        .best = aligned((size_t)(most * width * row_bytes)),
+        .ranked = aligned(2 * (size_t)(enough(keep) + 1) * sizeof(struct ranked)),
+        .weighty = aligned(ROWS * (MOST_WEIGHTY + COLUMNS) * sizeof(candidate)),
+        .blocks = aligned((size_t)most * sizeof(struct block)),
+        .refined = aligned(sizeof(struct block)),
+    };
+    int done = room.queries && room.scores && room.query && room.spare && room.best && room.ranked &&
+               room.weighty && room.blocks && room.refined;
+    for (int64_t start = first; done && start < last; start += most * width) {
+        int64_t here = last - start < most * width ? last - start : most * width, blocks = (here + width - 1) / width;
+        for (int64_t i = 0; i < blocks; i++) {
+            struct block *b = &room.blocks[i];
+            int64_t own = here - i * width < width ? here - i * width : width;
+            b->queries = room.queries + i * ROWS * p->factors;
+            open_block(p, b, start + i * width, own, keep, capacity, room.best + i * width * (capacity + COLUMNS));
+            seed_block(p, b, room.scores, room.spare, seed);
+        }
+        for (int64_t panel = seed; panel < panels; panel += tile) {
+            int64_t end = panel + tile < panels ? panel + tile : panels;
+            for (int64_t i = 0; i < blocks; i++) {
+                between_tiles(&room.blocks[i], panel * PANEL, end * PANEL, p->log_normalizer != NULL);
+                pass_over(p, &room.blocks[i], panel, end, p->log_normalizer != NULL);
+            }
+        }
+        for (int64_t i = 0; i < blocks; i++) {
+            between_tiles(&room.blocks[i], 0, 0, p->log_normalizer != NULL);
+            if (p->log_normalizer) refine(p, &room.blocks[i], &room);
+            for (int r = 0; done && r < ROWS && room.blocks[i].rows[r].number >= 0; r++)
+                done = finish_row(p, &room.blocks[i], r, &room);
+        }
+    }
+    free(room.queries);
+    free(room.scores);
+    free(room.query);
+    free(room.spare);
+    free(room.best);
+    free(room.ranked);
+    free(room.weighty);
+    free(room.blocks);
+    free(room.refined);
+    return done;
+}
+
+/* (items, factors) to (panels, factors, PANEL), zero beyond the last item. */
+__attribute__((visibility("default"))) void NAMED(pack_, LEVEL)(const float *by_item, int64_t items, int64_t factors,
+                                                               float *panels) {
+    for (int64_t start = 0; start < items; start += PANEL, panels += factors * PANEL)
+        for (int64_t f = 0; f < factors; f++)
+            for (int64_t i = 0; i < PANEL; i++)
+                panels[f * PANEL + i] = start + i < items ? by_item[(start + i) * factors + f] : 0;
+}
+
+/* (pairs) the exact score of each pair of a query and an item, without bias; 0 where memory ran out. */
+__attribute__((visibility("default"))) int NAMED(pairs_, LEVEL)(const float *queries, const float *by_item,
+                                                               int64_t factors, const int64_t *rows,
+                                                               const int64_t *items, int64_t pairs, double *out) {
+    double *query = aligned((size_t)factors * sizeof *query);
+    for (int64_t i = 0; query && i < pairs; i++) {
+        if (!i || rows[i] != rows[i - 1])
+            for (int64_t f = 0; f < factors; f++) query[f] = (double)queries[rows[i] * factors + f];
+        out[i] = dot(query, by_item + items[i] * factors, factors);
+    }
+    free(query);
+    return query != NULL;
+}
+
+#ifdef BASELINE
+/* The best level that this processor and its system have: 4, 3 or 0. */
+__attribute__((visibility("default"))) int level(void) {
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    if (!(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2"))) return 0;
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+                   __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+                   __builtin_cpu_supports("avx512cd")
+               ? 4
+               : 3;
+#else
+    return 0;
+#endif
+}
+#endif
