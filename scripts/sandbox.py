@@ -14,7 +14,6 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
 CONNECTION = "personalize_local"
-MOVIELENS_FILES = ("ratings.csv", "movies.csv")
 
 
 class UnusableDataError(ValueError):
@@ -96,11 +95,7 @@ class Sandbox:
     def _write_data(self) -> None:
         from airflow_provider_personalize.local.sample_data import convert_movielens, generate
 
-        if self.source is None:
-            generate(self.data)
-        elif not self.source.is_dir():
-            raise UnusableDataError(f"There is no folder {self.source}.")
-        elif all((self.source / name).exists() for name in MOVIELENS_FILES):
-            convert_movielens(self.source, self.data)
-        else:
-            raise UnusableDataError(f"{self.source} is no MovieLens data set: it lacks {' or '.join(MOVIELENS_FILES)}.")
+        try:
+            generate(self.data) if self.source is None else convert_movielens(self.source, self.data)
+        except ValueError as error:
+            raise UnusableDataError(str(error)) from None

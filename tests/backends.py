@@ -13,8 +13,8 @@ import orjson
 
 from airflow_provider_personalize.local import runner, wire
 from airflow_provider_personalize.local.backend import Backend
-from airflow_provider_personalize.local.constraints import ENDPOINTS, service_model
 from airflow_provider_personalize.local.work import MODULES
+from airflow_provider_personalize.service_model import ENDPOINTS, service_model
 
 USERS, ITEMS, WITHHELD = 60, 40, 2
 ROLE = "arn:aws:iam::123456789012:role/PersonalizeRole"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import secrets
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 # Airflow reads its home when it is first imported, so this comes before any test module. One home for a whole run,
 # outside /tmp/pytest-*, since processes that outlive a test (runners) may still look at it.
@@ -28,6 +30,7 @@ for name in [
 ]:
     del os.environ[name]
 
+POSTGRESQL = "postgresql+psycopg://root@127.0.0.1:5432/"
 REPOSITORY = Path(__file__).parents[1]
 
 
@@ -40,3 +43,18 @@ def repository() -> Path:
 def _airflow_home() -> Iterator[None]:
     yield
     _HOME.cleanup()
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """The URL of a database of this test run's own."""
+    name = f"personalize_test_{secrets.token_hex(4)}"
+    admin = sa.create_engine(POSTGRESQL + "postgres", isolation_level="AUTOCOMMIT", connect_args={"connect_timeout": 3})
+    try:
+        with admin.connect() as connection:
+            connection.execute(sa.text(f"CREATE DATABASE {name}"))
+    except sa.exc.OperationalError as error:
+        pytest.skip(f"no PostgreSQL at 127.0.0.1:5432 that lets root in: {str(error).splitlines()[0]}")
+    yield POSTGRESQL + name
+    with admin.connect() as connection:
+        connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))

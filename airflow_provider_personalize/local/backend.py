@@ -7,16 +7,21 @@ The directory holds ``settings.toml`` (optional), ``store.sqlite`` (unless the s
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 
+from airflow_provider_personalize.batch.recipes import QUOTAS
+from airflow_provider_personalize.local.cores import available_cores
 from airflow_provider_personalize.local.store import Store
 
 # A store's URL may hold a password, so it reaches a runner through the environment and never through argv.
 STORE_VARIABLE = "PERSONALIZE_LOCAL_STORE"
+EXECUTOR_VARIABLE = "PERSONALIZE_LOCAL_EXECUTOR"
 ACCOUNT = "000000000000"
+_EXECUTOR = re.compile(r"|dask://[^/\s]+:\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +45,12 @@ class Settings:
     filters_per_dataset_group: int = 30
     fields_filtered_per_dataset_group: int = 20
     # What one batch job may read: objects, bytes in all, rows an object (service quotas).
-    batch_input_files: int = 1000
-    batch_input_bytes: int = 1_000_000_000
-    batch_inference_rows: int = 50_000_000
-    batch_theme_rows: int = 100
-    item_affinity_rows: int = 500
-    item_attribute_affinity_rows: int = 10
+    batch_input_files: int = QUOTAS.files
+    batch_input_bytes: int = QUOTAS.bytes
+    batch_inference_rows: int = QUOTAS.inference_rows
+    batch_theme_rows: int = QUOTAS.theme_rows
+    item_affinity_rows: int = QUOTAS.item_affinity_rows
+    item_attribute_affinity_rows: int = QUOTAS.item_attribute_affinity_rows
     # Rows an import of interactions must have (service quota).
     minimum_interactions: int = 1000
     # 1: output rows come in another order than the input's, as they may from the service, so that a DAG that relies on
@@ -55,6 +60,11 @@ class Settings:
     seed: int = 1
     # Runner processes at a time; 0: one for each core this process may use.
     runners: int = 0
+    # Where the rows of a batch job are answered: empty for processes of this machine, or dask://host:port.
+    executor: str = ""
+    # Processes that share a batch job, and threads of each; 0: as many as keep the cores busy.
+    processes: int = 0
+    threads: int = 0
     # A runner that has not been heard of for so long has lost its job.
     lease_seconds: float = 30.0
     # How often a job whose runner died is taken again before it fails.
@@ -65,11 +75,6 @@ class Settings:
         return self.runners or available_cores()
 
 
-def available_cores() -> int:
-    """Cores this process may run on, by affinity where the system tells."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 @dataclass(frozen=True, slots=True)
 class Backend:
     root: Path
@@ -78,20 +83,31 @@ class Backend:
 
 
 def read_settings(path: Path) -> Settings:
-    """Settings from a TOML file, defaults without one. Raises ``ValueError`` naming the key that is wrong."""
-    if not path.exists():
-        return Settings()
+    """Settings from a TOML file, defaults without one. Raises ``ValueError`` naming the key that is wrong.
+
+    An executor in the environment (:data:`EXECUTOR_VARIABLE`) goes before that of the file.
+    """
     try:
-        given = tomllib.loads(path.read_text(encoding="utf-8"))
+        given = tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{path}: {error}") from None
+    if EXECUTOR_VARIABLE in os.environ:
+        given["executor"] = os.environ[EXECUTOR_VARIABLE]
     known = {f.name: type(f.default) for f in fields(Settings)}
     for name, value in given.items():
         if name not in known:
             raise ValueError(f"{path}: unknown setting '{name}'; known are {', '.join(sorted(known))}")
-        if not isinstance(value, (int, float) if known[name] is float else int) or isinstance(value, bool) or value < 0:
+        if known[name] is str:
+            if not isinstance(value, str) or not _EXECUTOR.fullmatch(value):
+                raise ValueError(f"{path}: '{name}' must be empty or dask://host:port, not {value!r}")
+        elif not _is_number(value, known[name]):
             raise ValueError(f"{path}: '{name}' must be a number of zero or more, not {value!r}")
     return Settings(**given)
+
+
+def _is_number(value: object, kind: type) -> bool:
+    number = isinstance(value, (int, float) if kind is float else int) and not isinstance(value, bool)
+    return number and value >= 0  # type: ignore[operator]
 
 
 @lru_cache(maxsize=8)

@@ -8,21 +8,31 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 
-from airflow_provider_personalize.local.backend import STORE_VARIABLE, Backend, available_cores, open_backend
+from airflow_provider_personalize.batch.filter_expression import parse_filter
+from airflow_provider_personalize.batch.recipes import job_kind, recipe_name
+from airflow_provider_personalize.batch.validation import InputFile, validate_input
+from airflow_provider_personalize.local.backend import STORE_VARIABLE, Backend, open_backend
+from airflow_provider_personalize.local.cores import available_cores
 from airflow_provider_personalize.local.layout import resource_name
+from airflow_provider_personalize.local.progress import told
 from airflow_provider_personalize.local.runner import Workers
-from airflow_provider_personalize.local.store import UNFINISHED
+from airflow_provider_personalize.local.storage import Location, check_location, storage_for
+from airflow_provider_personalize.local.store import UNFINISHED, JobState
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -38,6 +48,7 @@ StoreUrl = Annotated[
 ]
 WorkerCount = Annotated[int, typer.Option("--workers", min=0, help="Jobs to run at a time.")]
 ONE_FOR_EACH_CORE = available_cores()
+_FOLLOW_SECONDS = 1.0
 
 
 @app.command()
@@ -55,10 +66,10 @@ def serve(
     from airflow_provider_personalize.local.transports.http import application
 
     backend = _open(root, store)
+    backend = replace(backend, store=backend.store.staying_connected())
     pool = Workers(backend, workers)
-    config = uvicorn.Config(
-        application(backend, region=region, after_call=pool.wake), host=host, port=port, log_level="warning"
-    )
+    answering = application(backend, region=region, after_change=pool.wake)
+    config = uvicorn.Config(answering, host=host, port=port, log_level="warning", access_log=False)
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -103,21 +114,36 @@ def jobs(
     root: Root,
     store: StoreUrl = None,
     last: Annotated[int, typer.Option(min=1, help="How many of the newest jobs.")] = 20,
+    follow: Annotated[bool, typer.Option("--follow", help="Show it anew until all jobs have ended.")] = False,
 ) -> None:
-    """List the newest jobs with how far they are and why they failed."""
+    """List the newest jobs with how far they are, how long they will still take, and why they failed."""
     if store is None and not root.is_dir():
         _stop(f"there is no backend in {root}: no such directory.")
+    opened = _open(root, store).store
+    states = opened.job_states(last)
+    if not follow:
+        Console().print(_table(states))
+        return
+    with contextlib.suppress(KeyboardInterrupt), Live(_table(states), refresh_per_second=2) as shown:
+        while any(job.status in UNFINISHED for job in states):
+            time.sleep(_FOLLOW_SECONDS)
+            states = opened.job_states(last)
+            shown.update(_table(states))
+
+
+def _table(states: Sequence[JobState]) -> Table:
     table = Table("job", "status", "attempts", "progress", "took", "failure reason")
-    for job in _open(root, store).store.job_states(last):
-        done = job.progress.get("done")
-        total = f" of {job.progress['total']}" if job.progress.get("total") else ""
-        progress = "" if done is None else f"{done}{total} {job.progress.get('unit', '')}"
-        until = time.time() if job.status in UNFINISHED else job.updated
+    for job in states:
+        unfinished = job.status in UNFINISHED
+        until = time.time() if unfinished else job.updated
+        done, total = job.progress.get("done"), job.progress.get("total")
+        progress: RenderableType = told(job.progress)
+        if unfinished and done is not None and total:
+            progress = Group(ProgressBar(total=total, completed=done, width=40), progress)
         name = f"{job.kind} {resource_name(job.arn)}"
-        table.add_row(
-            name, job.status, str(job.attempts), progress, f"{until - job.created:.1f} s", job.failure_reason or ""
-        )
-    Console().print(table)
+        took = f"{until - job.created:.1f} s"
+        table.add_row(name, job.status, str(job.attempts), progress, took, job.failure_reason or "")
+    return table
 
 
 @app.command("sample-data")
@@ -131,16 +157,48 @@ def sample_data(
     """Write a data set to try: interactions, items, users, their schemas, and batch inputs."""
     from airflow_provider_personalize.local import sample_data as samples
 
-    if movielens and not all((movielens / name).is_file() for name in ("ratings.csv", "movies.csv")):
-        _stop(f"{movielens} holds no ratings.csv and movies.csv.")
     try:
         if movielens:
             samples.convert_movielens(movielens, directory)
         else:
             samples.generate(directory, seed=seed)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         _stop(str(error))
     print(f"Written to {directory}: {', '.join(sorted(path.name for path in directory.iterdir()))}")
+
+
+@app.command()
+def validate(
+    location: Annotated[
+        str, typer.Argument(help="A batch job's input: a file or folder, or an s3:// or file:// prefix.")
+    ],
+    recipe: Annotated[str, typer.Option(help="Name or ARN of the recipe that the rows are for.")],
+    mode: Annotated[str | None, typer.Option(help="BATCH_INFERENCE or THEME_GENERATION.")] = None,
+    filter_expression: Annotated[
+        str | None, typer.Option("--filter", help="The filter's expression, for rows with filterValues.")
+    ] = None,
+) -> None:
+    """Check the input of a batch job; exits with 1 when a row is bad or the job would not take it."""
+    uri = location if "://" in location else f"file://{Path(location).absolute()}{'/' * location.endswith('/')}"
+    try:
+        name = recipe_name(recipe)
+        kind = job_kind(name, mode)
+        expression = parse_filter(filter_expression) if filter_expression else None
+        with tempfile.TemporaryDirectory() as scratch:
+            place = check_location(uri)
+            report = validate_input(_input_files(place, Path(scratch)), name, kind, filter_expression=expression)
+    except (OSError, ValueError) as error:
+        _stop(str(error))
+    for line in report.lines():
+        print(line)
+    raise typer.Exit(int(bool(report.bad_rows or report.faults)))
+
+
+def _input_files(place: Location, scratch: Path) -> Iterator[InputFile]:
+    storage = storage_for(place, scratch)
+    for stored in storage.matching(place):
+        with storage.local_copy(stored) as path, path.open("rb") as stream:
+            yield InputFile(stored.name, stored.size, stream)
 
 
 def _open(root: Path, store: str | None) -> Backend:

@@ -25,6 +25,7 @@ from types import FrameType
 
 from airflow_provider_personalize.local.backend import STORE_VARIABLE, Backend, open_backend
 from airflow_provider_personalize.local.layout import runner_log
+from airflow_provider_personalize.local.progress import Pace, told
 from airflow_provider_personalize.local.store import ACTIVE, FAILED, STOPPED, Lease
 from airflow_provider_personalize.local.work import JobFailed, LeaseLost, Running, work_of
 
@@ -59,7 +60,8 @@ def claim(backend: Backend, *, at_most: int | None = None) -> Lease | None:
 
 def start_waiting(backend: Backend, environment: Mapping[str, str]) -> None:
     """Start a runner for each waiting job, up to the backend's limit, and return at once."""
-    while lease := claim(backend, at_most=backend.settings.runner_limit):
+    # Looked at first: every call through the in-process transport comes by, and the limit takes a while to find out.
+    while backend.store.job_waits() and (lease := claim(backend, at_most=backend.settings.runner_limit)):
         process = start(backend, lease, environment)
         # Reaps the process, and gives its job back when it died: faster than waiting for the lease to run out.
         threading.Thread(target=see_off, args=(backend, lease, process), daemon=True).start()
@@ -127,6 +129,7 @@ def _heartbeat(backend: Backend, lease: Lease) -> Iterator[Running]:
     """
     running = Running(backend, lease)
     over = threading.Event()
+    pace = Pace()
 
     def beat() -> None:
         while not over.wait(min(lease.seconds / 3, HEARTBEAT_SECONDS)):
@@ -138,6 +141,8 @@ def _heartbeat(backend: Backend, lease: Lease) -> Iterator[Running]:
             except Exception:  # a store that is away for a moment; the lease allows for two missed beats
                 log.exception("heartbeat failed")
                 continue
+            if pace.due() and (progress := told(running.progress)):
+                log.info("%s: %s", lease.arn, progress)
             if not held and not over.is_set():
                 log.error("%s: the lease was lost", lease.arn)
                 os._exit(75)

@@ -65,6 +65,9 @@ _USERS: list[_Field] = [
 ]
 
 
+MOVIELENS_FILES = ("ratings.csv", "movies.csv")
+
+
 def generate(
     directory: Path, seed: int = 7, users: int = 1200, items: int = 2500, interactions: int = 115_000
 ) -> dict[str, int]:
@@ -122,7 +125,12 @@ def convert_movielens(source: Path, directory: Path) -> dict[str, int]:
 
     Returns:
         Records a file.
+
+    Raises:
+        ValueError: ``source`` is no such folder.
     """
+    if missing := [name for name in MOVIELENS_FILES if not (source / name).is_file()]:
+        raise ValueError(f"{source} is no MovieLens data set: it lacks {' and '.join(missing)}.")
     ratings = _read_table(source / "ratings.csv", ("userId", "movieId", "timestamp", "rating"))
     movies = _read_table(source / "movies.csv", ("movieId", "title", "genres"))
     directory.mkdir(parents=True, exist_ok=True)

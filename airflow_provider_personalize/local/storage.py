@@ -12,14 +12,13 @@ import glob
 import os
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 STAGED_SUFFIX = ".partial"
@@ -74,6 +73,7 @@ class Storage(ABC):
 
     def __init__(self, scratch: Path) -> None:
         self._scratch = scratch
+        self._made: list[Path] = []  # folders, outer ones first
 
     @abstractmethod
     def matching(self, location: Location) -> list[StoredObject]:
@@ -97,6 +97,20 @@ class Storage(ABC):
         for stale in folder.glob(f"{glob.escape(stem)}.*{STAGED_SUFFIX}"):
             stale.unlink(missing_ok=True)
         return folder / f"{stem}.{tag.rsplit('.', 1)[1]}{STAGED_SUFFIX}"
+
+    def discard(self, staged: Iterable[Path]) -> None:
+        """Remove staged files that are not published, and the folders made for them, where nothing else is in them."""
+        for path in staged:
+            path.unlink(missing_ok=True)
+        for folder in reversed(self._made):
+            with suppress(OSError):  # not empty, or gone
+                folder.rmdir()
+
+    def _make(self, folder: Path) -> Path:
+        missing = [each for each in (folder, *folder.parents) if not each.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        self._made += reversed(missing)
+        return folder
 
     @abstractmethod
     def publish(self, staged: Path, destination: Location) -> None:
@@ -123,9 +137,7 @@ class Disk(Storage):
         return sorted(found, key=lambda stored: stored.location.key)
 
     def _staging_folder(self, destination: Location) -> Path:
-        folder = Path(destination.key).parent
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
+        return self._make(Path(destination.key).parent)
 
     def publish(self, staged: Path, destination: Location) -> None:
         with staged.open("rb") as written:
@@ -142,6 +154,8 @@ class S3(Storage):
 
     @cached_property
     def _client(self) -> Any:
+        import boto3  # a seventh of a runner's start, which one that reads from a disk is spared
+
         return boto3.session.Session().client("s3")
 
     def matching(self, location: Location) -> list[StoredObject]:
@@ -169,14 +183,14 @@ class S3(Storage):
             yield path
 
     def _staging_folder(self, destination: Location) -> Path:
-        folder = self._scratch / destination.bucket / os.path.dirname(destination.key)
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
+        return self._make(self._scratch / destination.bucket / os.path.dirname(destination.key))
 
     def publish(self, staged: Path, destination: Location) -> None:
+        from boto3.exceptions import S3UploadFailedError
+
         try:
             self._client.upload_file(str(staged), destination.bucket, destination.key)
-        except (ClientError, BotoCoreError, boto3.exceptions.S3UploadFailedError) as error:
+        except (ClientError, BotoCoreError, S3UploadFailedError) as error:
             raise _s3_error(error, destination) from None
         staged.unlink()
 

@@ -16,10 +16,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import orjson
 import sqlalchemy as sa
 from sqlalchemy import event
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import NullPool, QueuePool
 from sqlalchemy.sql.functions import FunctionElement
 
 PENDING, IN_PROGRESS, ACTIVE, FAILED = "CREATE PENDING", "CREATE IN_PROGRESS", "ACTIVE", "CREATE FAILED"
@@ -61,7 +63,6 @@ resources = sa.Table(
     sa.Column("document", sa.Text, nullable=False),
     sa.Column("created", sa.Double, nullable=False),
     sa.Column("updated", sa.Double, nullable=False),
-    sa.Index("resources_by_kind", "kind", "seq"),
     sa.Index("resources_by_parent", "kind", "parent", "seq"),
 )
 
@@ -99,6 +100,39 @@ records = sa.Table(
     sa.Index("records_by_user", "dataset", "user_id"),
 )
 
+revisions = sa.Table(
+    "revisions",
+    metadata,
+    # Not a resource's own row, which goes with a deleted dataset: the dataset that takes its name must not count anew.
+    sa.Column("dataset", sa.String(512), primary_key=True),
+    sa.Column("number", sa.BigInteger, nullable=False),
+)
+
+
+class RegionOf(FunctionElement[str]):
+    """The region of the ARN that is its argument, in words that an index can be made of."""
+
+    type = sa.String()
+    inherit_cache = True
+
+
+@compiles(RegionOf, "sqlite")
+def _region_sqlite(element: RegionOf, compiler: Any, **kw: Any) -> str:
+    rest = f"substr({compiler.process(element.clauses, **kw)}, {len('arn:aws:personalize:') + 1})"
+    return f"substr({rest}, 1, instr({rest}, ':') - 1)"
+
+
+@compiles(RegionOf, "postgresql")
+def _region_postgresql(element: RegionOf, compiler: Any, **kw: Any) -> str:
+    return f"split_part({compiler.process(element.clauses, **kw)}, ':', 4)"
+
+
+# Where clients of a region find their resources: not in one walk past those of all others.
+sa.Index("resources_by_region", RegionOf(resources.c.arn), resources.c.kind, resources.c.seq)
+
+# Made once, since making it takes as long as SQLite does to answer it.
+_BY_ARN = sa.select(resources).where(resources.c.arn == sa.bindparam("arn"))
+
 
 class Now(FunctionElement[float]):
     """Seconds since the epoch on the database's clock, which every worker shares."""
@@ -123,6 +157,25 @@ class AlreadyExists(Exception):
     def __init__(self, arn: str) -> None:
         super().__init__(arn)
         self.arn = arn
+
+
+class QuotaReached(Exception):
+    """There are as many resources as the quota lets be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """At most ``most`` resources of a kind in a region.
+
+    within: count only what stands under this resource or, where ``through`` names a kind, under one of that kind
+        that does.
+    unfinished: count only those whose job is pending or in progress.
+    """
+
+    most: int
+    within: str | None = None
+    through: str | None = None
+    unfinished: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,11 +234,10 @@ def refuse_network_file_system(path: Path) -> None:
 
 
 @lru_cache(maxsize=8)
-def _engine(url: str) -> sa.Engine:
+def _engine(url: str, connected: bool) -> sa.Engine:
     if not url.startswith("sqlite"):
         return sa.create_engine(url, pool_pre_ping=True)
-    # No pool: a connection never crosses a fork, and Airflow forks.
-    engine = sa.create_engine(url, poolclass=NullPool, connect_args={"timeout": 30})
+    engine = sa.create_engine(url, poolclass=QueuePool if connected else NullPool, connect_args={"timeout": 30})
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
@@ -196,8 +248,8 @@ def _engine(url: str) -> sa.Engine:
     @event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
         # A transaction that reads before it writes must hold the write lock from its start, or SQLite refuses the
-        # upgrade.
-        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+        # upgrade. Without BEGIN, each statement is a transaction of its own.
+        if not connection.get_execution_options().get("only_reads"):
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
@@ -206,9 +258,21 @@ def _engine(url: str) -> sa.Engine:
 class Store:
     """All state of one local backend. ``url`` is SQLAlchemy's; instances are cheap, engines are shared in a process."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, connected: bool = False) -> None:
+        """``connected``: keep connections to SQLite, for a server: a call takes a third of the time.
+
+        Elsewhere none is kept, since it must not cross a fork, and Airflow forks.
+        """
         self.url = url
-        self._db = _engine(url)
+        self._db = _engine(url, connected)
+        only_reads: dict[str, Any] = {"only_reads": True}
+        if self._db.dialect.name == "postgresql":
+            only_reads["isolation_level"] = "AUTOCOMMIT"
+        self._reading = self._db.execution_options(**only_reads)
+
+    def staying_connected(self) -> Store:
+        """The same store, for a process that serves it and never forks."""
+        return Store(self.url, connected=True)
 
     @classmethod
     def in_directory(cls, root: Path) -> Store:
@@ -225,21 +289,30 @@ class Store:
             with self._db.connect() as connection:
                 connection.connection.execute("PRAGMA journal_mode = WAL")
         with self._db.begin() as connection:
-            if self._db.dialect.name == "postgresql":
-                # CREATE TABLE IF NOT EXISTS is not safe against itself in PostgreSQL; the key is any constant of ours.
-                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(0x5045_5253)))
+            # CREATE TABLE IF NOT EXISTS is not safe against itself in PostgreSQL.
+            self._one_at_a_time(connection, "tables")
             metadata.create_all(connection)
+
+    def _one_at_a_time(self, connection: sa.Connection, what: str) -> None:
+        """Wait until no other transaction that named the same is open. In SQLite there is never another writer."""
+        if self._db.dialect.name == "postgresql":
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(what))))
 
     @contextmanager
     def _read(self) -> Iterator[sa.Connection]:
-        with self._db.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with self._reading.connect() as connection:
             yield connection
 
     # Resources
 
-    def insert(self, resource: Resource, *, job: bool = False) -> Resource:
-        """Add a resource and, with ``job``, the work behind it. Raises :class:`AlreadyExists`."""
+    def insert(self, resource: Resource, *, job: bool = False, quota: Quota | None = None) -> Resource:
+        """Add a resource and, with ``job``, the work behind it.
+
+        Raises :class:`AlreadyExists` and, where the name is free, :class:`QuotaReached`, however many insert at once.
+        """
         with self._db.begin() as connection:
+            if quota is not None:
+                self._one_at_a_time(connection, f"quota {resource.kind}")
             now = round(connection.scalar(sa.select(Now())) or 0.0, 3)
             clash = sa.select(resources.c.arn).where(
                 sa.or_(resources.c.arn == resource.arn, resources.c.unique_name == resource.unique_name)
@@ -261,6 +334,8 @@ class Store:
                 raise AlreadyExists(connection.scalar(clash) or resource.arn) from None
             if job:
                 connection.execute(sa.insert(jobs).values(arn=resource.arn, kind=resource.kind))
+            if quota is not None and (connection.scalar(_counted(resource, quota)) or 0) > quota.most:
+                raise QuotaReached
             if resource.tags:
                 rows = [{"arn": resource.arn, "key": k, "value": v} for k, v in resource.tags.items()]
                 connection.execute(sa.insert(tags), rows)
@@ -268,7 +343,7 @@ class Store:
 
     def get(self, arn: str) -> Resource | None:
         with self._read() as connection:
-            row = connection.execute(sa.select(resources).where(resources.c.arn == arn)).first()
+            row = connection.execute(_BY_ARN, {"arn": arn}).first()
         return _resource(row) if row else None
 
     def page(
@@ -276,11 +351,13 @@ class Store:
     ) -> list[Resource]:
         """At most ``limit`` resources of a kind, newest first, older than sequence number ``before``."""
         query = sa.select(resources).where(resources.c.kind == kind).order_by(resources.c.seq.desc()).limit(limit)
-        # Schemas and the rest stand under `arn:aws:personalize:<region>:`; a client of another region does not see
-        # them.
-        query = query.where(resources.c.arn.like(f"arn:aws:personalize:{region}:%"))
-        if parent is not None:
-            query = query.where(resources.c.parent == parent)
+        # A client of another region does not see them. Each of the two has an index, and the planner cannot tell which
+        # one is better, so it is left no choice.
+        if parent is None:
+            query = query.where(RegionOf(resources.c.arn) == region)
+        else:
+            within = resources.c.arn.like(f"arn:aws:personalize:{region}:%")
+            query = query.where(resources.c.parent == parent, within)
         if before is not None:
             query = query.where(resources.c.seq < before)
         with self._read() as connection:
@@ -318,7 +395,8 @@ class Store:
             arns = list(connection.scalars(doomed))
             for table in (tags, jobs, resources):
                 connection.execute(sa.delete(table).where(table.c.arn.in_(arns)))
-            connection.execute(sa.delete(records).where(records.c.dataset == arn))
+            if connection.execute(sa.delete(records).where(records.c.dataset == arn)).rowcount:
+                self._revise(connection, arn)
 
     def change(self, arn: str, changes: Mapping[str, Any]) -> None:
         """Replace members of a resource's document; an update moves it to no other status."""
@@ -327,16 +405,6 @@ class Store:
             merged = {**json.loads(connection.scalar(query) or "{}"), **changes}
             values = {"document": json.dumps(merged), "updated": Now()}
             connection.execute(sa.update(resources).where(resources.c.arn == arn).values(values))
-
-    def count(self, kind: str, *, region: str, parent: str | None = None) -> int:
-        """How many resources of a kind a region has, or ``parent`` in it."""
-        query = sa.select(sa.func.count()).where(
-            resources.c.kind == kind, resources.c.arn.like(f"arn:aws:personalize:{region}:%")
-        )
-        if parent is not None:
-            query = query.where(resources.c.parent == parent)
-        with self._read() as connection:
-            return connection.scalar(query) or 0
 
     def tag(self, arn: str, given: Mapping[str, str], *, at_most: int) -> bool:
         """Set tags; ``False``, and nothing changed, when the resource would have more than ``at_most``."""
@@ -362,16 +430,19 @@ class Store:
 
     # Jobs
 
+    def job_waits(self) -> bool:
+        """Whether there is a job that :meth:`claim` would take."""
+        with self._read() as connection:
+            return connection.scalar(sa.select(jobs.c.arn).where(_free()).limit(1)) is not None
+
     def claim(self, owner: str, *, lease_seconds: float, at_most: int | None = None) -> Lease | None:
         """Take the oldest job that nobody runs: new, given back, or with a lease that ran out. ``None`` without one.
 
         With ``at_most``, none is taken while that many leases are alive. The job's resource becomes ``CREATE
         IN_PROGRESS``, unless somebody has asked the job to stop.
         """
-        free = sa.and_(jobs.c.finished.is_(False), sa.or_(jobs.c.owner.is_(None), jobs.c.lease_expires < Now()))
-        with self._read() as connection:  # the usual answer is "nothing", and costs no write lock
-            if connection.scalar(sa.select(jobs.c.arn).where(free).limit(1)) is None:
-                return None
+        if not self.job_waits():  # the usual answer, and it costs no write lock
+            return None
         with self._db.begin() as connection:
             if at_most is not None:
                 alive = sa.select(sa.func.count()).where(
@@ -379,7 +450,7 @@ class Store:
                 )
                 if (connection.scalar(alive) or 0) >= at_most:
                     return None
-            query = sa.select(jobs).where(free).order_by(jobs.c.seq).limit(1).with_for_update(skip_locked=True)
+            query = sa.select(jobs).where(_free()).order_by(jobs.c.seq).limit(1).with_for_update(skip_locked=True)
             row = connection.execute(query).first()
             if row is None:
                 return None
@@ -483,6 +554,18 @@ class Store:
         rows = [{"dataset": dataset, "user_id": user, "document": json.dumps(record)} for user, record in given]
         with self._db.begin() as connection:
             connection.execute(sa.insert(records), rows)
+            self._revise(connection, dataset)
+
+    def revision(self, dataset: str) -> int:
+        """A number that is another whenever the records put into a dataset are others; 0 before the first."""
+        with self._read() as connection:
+            return connection.scalar(sa.select(revisions.c.number).where(revisions.c.dataset == dataset)) or 0
+
+    def _revise(self, connection: sa.Connection, dataset: str) -> None:
+        insert = postgresql.insert if self._db.dialect.name == "postgresql" else sqlite.insert
+        one_more = insert(revisions).values(dataset=dataset, number=1)
+        one_more = one_more.on_conflict_do_update(index_elements=["dataset"], set_={"number": revisions.c.number + 1})
+        connection.execute(one_more)
 
     def records_of(self, dataset: str) -> list[Mapping[str, Any]]:
         """The records put into a dataset, oldest first."""
@@ -494,10 +577,34 @@ class Store:
         """Forget what was put about these users; how many records that were."""
         doomed = sa.delete(records).where(records.c.dataset == dataset)
         with self._db.begin() as connection:
-            return sum(
+            deleted = sum(
                 connection.execute(doomed.where(records.c.user_id.in_(users[start : start + 1000]))).rowcount
                 for start in range(0, len(users), 1000)
             )
+            if deleted:
+                self._revise(connection, dataset)
+        return deleted
+
+
+def _counted(resource: Resource, quota: Quota) -> sa.Select[int]:
+    """How many of those that the quota counts there are, this resource among them."""
+    table = jobs if quota.unfinished else resources
+    region = ":".join(resource.arn.split(":")[:4])
+    query = sa.select(sa.func.count()).where(table.c.kind == resource.kind, table.c.arn.like(f"{region}:%"))
+    if quota.unfinished:
+        query = query.where(jobs.c.finished.is_(False))
+    if quota.through is not None:
+        between = sa.select(resources.c.arn).where(
+            resources.c.kind == quota.through, resources.c.parent == quota.within
+        )
+        query = query.where(resources.c.parent.in_(between))
+    elif quota.within is not None:
+        query = query.where(resources.c.parent == quota.within)
+    return query
+
+
+def _free() -> sa.ColumnElement[bool]:
+    return sa.and_(jobs.c.finished.is_(False), sa.or_(jobs.c.owner.is_(None), jobs.c.lease_expires < Now()))
 
 
 def _held(lease: Lease) -> sa.ColumnElement[bool]:
@@ -508,7 +615,7 @@ def _resource(row: Any) -> Resource:
     return Resource(
         arn=row.arn,
         kind=row.kind,
-        document=json.loads(row.document),
+        document=orjson.loads(row.document),
         status=row.status,
         parent=row.parent,
         unique_name=row.unique_name,

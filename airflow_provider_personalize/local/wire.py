@@ -15,8 +15,8 @@ from typing import Any
 import orjson
 from botocore.model import OperationModel, OperationNotFoundError
 
-from airflow_provider_personalize.local import constraints
 from airflow_provider_personalize.local.backend import Backend
+from airflow_provider_personalize.local.constraints import check
 from airflow_provider_personalize.local.errors import (
     MalformedRequest,
     OperationNotBuilt,
@@ -24,6 +24,7 @@ from airflow_provider_personalize.local.errors import (
     UnknownOperation,
 )
 from airflow_provider_personalize.local.service import OPERATIONS, REFUSED, Call
+from airflow_provider_personalize.service_model import operation_at, service_model
 
 TARGET_PREFIX = "AmazonPersonalize."
 CONTENT_TYPES = {"json": "application/x-amz-json-1.1", "rest-json": "application/json"}
@@ -55,7 +56,7 @@ def handle(backend: Backend, target: str, body: bytes, *, region: str, path: str
 
 def _operation(target: str, path: str) -> OperationModel:
     if path != "/":
-        operation = constraints.operation_at(path)
+        operation = operation_at(path)
         if operation is None:
             raise UnknownOperation(f"Amazon Personalize has no operation at {path!r}.")
         return operation
@@ -63,7 +64,7 @@ def _operation(target: str, path: str) -> OperationModel:
     if name == target:
         raise UnknownOperation(f"X-Amz-Target must read {TARGET_PREFIX}<Operation>, not {target!r}.")
     try:
-        return constraints.service_model().operation_model(name)
+        return service_model().operation_model(name)
     except OperationNotFoundError:
         raise UnknownOperation(f"Amazon Personalize has no operation {name!r}.") from None
 
@@ -73,7 +74,7 @@ def _call(backend: Backend, operation: OperationModel, body: bytes, region: str)
         request = orjson.loads(body or b"{}")
     except orjson.JSONDecodeError as error:
         raise MalformedRequest(f"The request body is not JSON: {error}.") from None
-    checked = constraints.check(operation, request)
+    checked = check(operation, request)
     if operation.name not in OPERATIONS:
         reason = REFUSED.get(operation.name, "see docs/operations.md")
         raise OperationNotBuilt(f"The local backend does not answer {operation.name}: {reason}.")

@@ -19,8 +19,8 @@ from botocore import UNSIGNED, xform_name
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from airflow_provider_personalize.local.constraints import ENDPOINTS, service_model
 from airflow_provider_personalize.local.transports import in_process, in_process_async
+from airflow_provider_personalize.service_model import ENDPOINTS, service_model
 from tests.backends import Refused
 
 REGION = "us-east-1"

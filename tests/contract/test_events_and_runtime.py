@@ -150,7 +150,7 @@ class TestPuttingRecords:
         good = {"itemId": "i1", "properties": json.dumps({"genres": ["comedy", "drama"]})}
         assert call("PutItems", datasetArn=dataset, items=[good]) == {}
         for properties, said in (
-            ({"genres": 5}, "GENRES must be a string"),
+            ({"genres": 5}, "GENRES must be of type string"),
             ({"year": 1}, "no such field"),
             ({}, "missing"),
         ):

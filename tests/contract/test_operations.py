@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from botocore.model import Shape
 
-from airflow_provider_personalize.local.constraints import ENDPOINTS, service_model
 from airflow_provider_personalize.local.service import REFUSED
+from airflow_provider_personalize.service_model import ENDPOINTS, service_model
 from tests.backends import ITEMS_SCHEMA, ROLE, Arns, Refused, batch_request, schema
 from tests.contract.clients import TRANSPORTS, Caller, caller, endpoint_of
 

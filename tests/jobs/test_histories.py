@@ -12,6 +12,7 @@ from airflow_provider_personalize.local.backend import open_backend
 from airflow_provider_personalize.local.layout import model_directory
 from airflow_provider_personalize.local.models import open_model
 from airflow_provider_personalize.local.recipes import Model
+from airflow_provider_personalize.local.store import Store
 from airflow_provider_personalize.local.work import histories
 from airflow_provider_personalize.local.work.dataset_group import datasets_of
 from tests.backends import ITEMS, call, fill, item_group, run_jobs
@@ -77,6 +78,48 @@ def test_data_that_are_those_of_the_training_are_not_read_again(own: Jobs, monke
     forgotten = type(model)(model.recipe, {**model.manifest, "data": []}, model.arrays, model.ids)
     assert len(histories.current(own.backend, own.arns.group, forgotten).changed.user_ids) == 0  # type: ignore[attr-defined]
     assert len(read) == 1
+
+
+def test_whether_records_are_others_is_known_without_reading_them(own: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = histories.fingerprint(own.backend, own.arns.group)
+    monkeypatch.setattr(Store, "records_of", None)
+    own.backend.store.put(f"{BASE}dataset/small/INTERACTIONS", [("u1", {"USER_ID": "u1"})])
+    assert histories.fingerprint(own.backend, own.arns.group) != before
+
+
+def test_items_imported_after_training_are_explored(own: Jobs, users: Callable[..., Path], tmp_path: Path) -> None:
+    source = users("u0", "nobody")
+    load(own, tmp_path, "u7", ["i1"])  # so late that all items of the training are old
+    before = recommended(own, source, tmp_path / "before")
+    (tmp_path / "fresh.csv").write_text("ITEM_ID,GENRES\n" + "".join(f"a-fresh{n},news\n" for n in range(3)))
+    call(
+        own.backend,
+        "CreateDatasetImportJob",
+        jobName="fresh",
+        datasetArn=f"{BASE}dataset/small/ITEMS",
+        dataSource={"dataLocation": f"file://{tmp_path / 'fresh.csv'}"},
+        importMode="INCREMENTAL",
+    )
+    run_jobs(own.backend)
+    assert recommended(own, source, tmp_path / "relevance") == before
+
+    no_news = call(
+        own.backend,
+        "CreateFilter",
+        name="no-news",
+        datasetGroupArn=own.arns.group,
+        filterExpression='EXCLUDE ItemID WHERE Items.GENRES IN ("news")',
+    )
+    exploring = {"itemExplorationConfig": {"explorationWeight": "1"}}
+    for name, more, fresh in (("all", {}, 3), ("filtered", no_news, 0)):
+        target = tmp_path / name
+        own.infer(f"file://{source}", f"file://{target}/", numResults=10, batchInferenceJobConfig=exploring, **more)
+        for row, known in zip(rows_of(target / "users.json.out"), before, strict=True):
+            shown = dict(zip(row["output"]["recommendedItems"], row["output"]["scores"], strict=True))
+            new = {item: score for item, score in shown.items() if item.startswith("a-fresh")}
+            assert len(new) == fresh
+            assert all(score == 0 for score in new.values())
+            assert [item for item in shown if item not in new] == known[: 10 - fresh]
 
 
 def test_a_training_keeps_its_metrics(own: Jobs) -> None:

@@ -24,7 +24,7 @@ from tests.backends import (
     train,
     write_data,
 )
-from tests.jobs.conftest import rows_of
+from tests.jobs.conftest import Jobs, rows_of
 
 PLOTS = ("A knight defends a castle against a dragon.", "A robot repairs a spaceship near a distant planet.")
 ITEMS_SCHEMA = schema(
@@ -206,6 +206,7 @@ def test_a_filter_serves_every_recipe_that_answers_with_items(group: Group, tmp_
         (PERSONAL, {"userId": "u3"}),
         (RANKING, {"userId": "u3", "itemList": ["i1", "i2", "i3", "i4", "unheard"]}),
         ((*RELATED, "aws-popularity-count"), {"itemId": "i2"}),
+        (("aws-popularity-count",), {}),
     )
     for recipes, row in asked:
         for recipe in recipes:
@@ -254,3 +255,30 @@ class TestWithoutInteractions:
         ]
         assert described["status"] == "CREATE FAILED"
         assert described["failureReason"] == "Create failed. The dataset group has no imported Interactions dataset."
+
+
+def test_a_row_that_names_no_user_has_no_interactions_of_her_own(jobs: Jobs, tmp_path: Path) -> None:
+    version = train(jobs.backend, jobs.arns.group, "aws-popularity-count")
+    (tmp_path / "rows.json").write_text('{}\n{"userId": "u0"}\n')
+    request = batch_request(version, "nobody", f"file://{tmp_path}/rows.json", f"file://{tmp_path}/out/")
+    call(jobs.backend, "CreateBatchInferenceJob", **request, filterArn=jobs.arns.seen_filter, numResults=ITEMS)
+    run_jobs(jobs.backend)
+    nobody, somebody = rows_of(tmp_path / "out" / "rows.json.out")
+    assert len(nobody["output"]["recommendedItems"]) == ITEMS
+    assert len(somebody["output"]["recommendedItems"]) < ITEMS
+
+
+def test_what_is_trending_needs_no_user_but_for_a_filter_that_does(jobs: Jobs) -> None:
+    version = train(jobs.backend, jobs.arns.group, "aws-trending-now")
+    campaign = call(jobs.backend, "CreateCampaign", name="trending", solutionVersionArn=version)
+
+    def trending(**more: Any) -> list[str]:
+        answer = call(jobs.backend, "GetRecommendations", **campaign, numResults=100, **more)
+        return [item["itemId"] for item in answer["itemList"]]
+
+    everything = trending()
+    assert len(everything) == ITEMS
+    assert trending(userId="anyone") == everything
+    assert trending(filterArn=jobs.arns.seen_filter) == everything
+    left = trending(filterArn=jobs.arns.seen_filter, userId="u0")
+    assert left == [item for item in everything if item in left] != everything

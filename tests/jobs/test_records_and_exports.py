@@ -152,12 +152,12 @@ class TestPuttingRecords:
     @pytest.mark.parametrize(
         ("properties", "said"),
         [
-            ({"year": "1999"}, "YEAR must be a int or null"),
+            ({"year": "1999"}, "YEAR must be of type int or null"),
             ({"year": 1.5}, "YEAR must be"),
             ({"year": 2**40}, "YEAR must be"),
             ({"price": True}, "PRICE must be"),
-            ({"genres": [1]}, "GENRES must be a string"),
-            ({"longTitle": ["a"]}, "LONG_TITLE must be a string"),
+            ({"genres": [1]}, "GENRES must be of type string"),
+            ({"longTitle": ["a"]}, "LONG_TITLE must be of type string"),
             ({"colour": "red"}, "no such field"),
         ],
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import subprocess
 import sys
@@ -14,14 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from airflow_provider_personalize.local import runner
 from airflow_provider_personalize.local.backend import STORE_VARIABLE, Backend, open_backend
 from airflow_provider_personalize.local.store import Lease
 from tests.backends import Arns, call, fill
 
-POSTGRESQL = "postgresql+psycopg://root@127.0.0.1:5432/"
 LEASE_SECONDS = 1.2
 SETTINGS = f"lease_seconds = {LEASE_SECONDS}\nminimum_interactions = 100\n"
 # A runner that is struck by a signal at a place that the test names as `<module>:<attribute>`: before that function
@@ -41,21 +38,6 @@ setattr(owner, name, struck)
 from airflow_provider_personalize.local import runner
 sys.exit(runner.main(sys.argv[3:]))
 """
-
-
-@pytest.fixture(scope="session")
-def postgresql() -> Iterator[str]:
-    """The URL of a database of this test run's own."""
-    name = f"personalize_test_{secrets.token_hex(4)}"
-    admin = sa.create_engine(POSTGRESQL + "postgres", isolation_level="AUTOCOMMIT", connect_args={"connect_timeout": 3})
-    try:
-        with admin.connect() as connection:
-            connection.execute(sa.text(f"CREATE DATABASE {name}"))
-    except sa.exc.OperationalError as error:
-        pytest.skip(f"no PostgreSQL at 127.0.0.1:5432 that lets root in: {str(error).splitlines()[0]}")
-    yield POSTGRESQL + name
-    with admin.connect() as connection:
-        connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from tests.recovery.conftest import LEASE_SECONDS, Trained, start_killed_runner
 PACKAGE = "airflow_provider_personalize.local"
 KILL_POINTS = {
     "after its lease": f"{PACKAGE}.runner:run",
-    "while reading": f"{PACKAGE}.work.batch:_answered",
+    "while reading": f"{PACKAGE}.work.answering:Answering.answered",
     "before the output's rename": f"{PACKAGE}.storage:Disk.publish",
     "between rename and ACTIVE": f"{PACKAGE}.store:Store.publish",
 }
@@ -109,7 +109,7 @@ def test_a_late_runners_output_is_discarded(trained: Trained, job: str, output: 
 def test_a_runner_asked_to_stop_gives_its_job_back_without_an_attempt(trained: Trained, job: str) -> None:
     lease = runner.claim(trained.backend)
     assert lease is not None
-    process = start_killed_runner(trained.backend, lease, f"{PACKAGE}.work.batch:_answered", "SIGTERM")
+    process = start_killed_runner(trained.backend, lease, f"{PACKAGE}.work.answering:Answering.answered", "SIGTERM")
     assert process.wait(timeout=30) == 143
     again = runner.claim(trained.backend)
     assert again is not None

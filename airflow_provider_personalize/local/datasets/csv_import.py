@@ -22,11 +22,12 @@ import mmap
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 from polars.exceptions import PolarsError
 
@@ -42,6 +43,7 @@ _INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
 _REAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
 _SHOWN = 80
 _CHUNK = 1 << 20
+_BEFORE_A_CELL = np.frombuffer(b',\n"', np.uint8)
 
 
 class DatasetImportError(ValueError):
@@ -84,20 +86,23 @@ def import_csv(paths: Sequence[Path], schema: DatasetSchema, destination: Path, 
 def _convert(paths: Sequence[Path], schema: DatasetSchema, destination: Path) -> int:
     headers = [_header(path, schema) for path in paths]
     with _readable(paths, destination.parent) as sources:
-        try:
-            return _stream(sources, headers, schema, destination)
-        except (PolarsError, UnicodeDecodeError, _BrokenRecordError):
-            # Write again in the plainest form what a record-by-record reader understands; where that finds a fault,
-            # it says so. What remains is a stray quote in an unquoted cell, over which polars loses count.
-            with tempfile.TemporaryDirectory(prefix=".csv-", dir=destination.parent) as scratch:
-                plain = [Path(scratch, str(number)) for number in range(len(paths))]
-                for source, path, header, target in zip(sources, paths, headers, plain, strict=True):
-                    _rewrite(source, path, header, schema, target)
-                try:
-                    return _stream(plain, headers, schema, destination)
-                except (PolarsError, _BrokenRecordError) as error:
-                    names = ", ".join(path.name for path in paths)
-                    raise DatasetImportError(f"{names}: the CSV cannot be read: {error}") from error
+        for scan in (_scan_numbers, _scan_text):
+            # polars reads a number over blanks before it, which are a fault here.
+            if scan is _scan_numbers and any(map(_has_indented_cell, sources)):
+                continue
+            with suppress(PolarsError, UnicodeDecodeError, _BrokenRecordError):
+                return _stream(scan, sources, headers, schema, destination)
+        # Write again in the plainest form what a record-by-record reader understands; where that finds a fault,
+        # it says so. What remains is a stray quote in an unquoted cell, over which polars loses count.
+        with tempfile.TemporaryDirectory(prefix=".csv-", dir=destination.parent) as scratch:
+            plain = [Path(scratch, str(number)) for number in range(len(paths))]
+            for source, path, header, target in zip(sources, paths, headers, plain, strict=True):
+                _rewrite(source, path, header, schema, target)
+            try:
+                return _stream(_scan_text, plain, headers, schema, destination)
+            except (PolarsError, _BrokenRecordError) as error:
+                names = ", ".join(path.name for path in paths)
+                raise DatasetImportError(f"{names}: the CSV cannot be read: {error}") from error
 
 
 def _header(path: Path, schema: DatasetSchema) -> list[str]:
@@ -179,51 +184,80 @@ class _BrokenRecordError(Exception):
     """A record breaks a rule; which one, the exact pass finds out."""
 
 
-def _stream(sources: Sequence[Path], headers: Sequence[list[str]], schema: DatasetSchema, destination: Path) -> int:
-    frames = [_scan(source, header, schema) for source, header in zip(sources, headers, strict=True)]
+def _stream(
+    scan: Callable[[Path, list[str], DatasetSchema], pl.LazyFrame],
+    sources: Sequence[Path],
+    headers: Sequence[list[str]],
+    schema: DatasetSchema,
+    destination: Path,
+) -> int:
+    frames = [scan(source, header, schema) for source, header in zip(sources, headers, strict=True)]
     pl.concat(frames).sink_ipc(destination, compression="uncompressed", engine="streaming")
-    rows, broken = _check_written(destination, schema)
-    if broken:
-        raise _BrokenRecordError
-    return rows
+    return int(pl.scan_ipc(destination).select(pl.len()).collect().item())
 
 
-def _scan(source: Path, header: list[str], schema: DatasetSchema) -> pl.LazyFrame:
+def _scan_numbers(source: Path, header: list[str], schema: DatasetSchema) -> pl.LazyFrame:
+    """Numbers parsed as the file is: quicker, but a record without any value is broken here, since it has no key."""
+    numbers = {field.name: COLUMN_TYPES[field.type] for field in schema.fields if field.numeric}
+    frame = pl.scan_csv(source, schema={name: numbers.get(name, pl.String) for name in header}, glob=False)
+    return frame.select(
+        _checked(field, pl.col(field.name) if field.numeric else _of_text(field)) for field in schema.fields
+    )
+
+
+def _scan_text(source: Path, header: list[str], schema: DatasetSchema) -> pl.LazyFrame:
     frame = pl.scan_csv(source, schema=dict.fromkeys(header, pl.String), glob=False)
     anything = pl.any_horizontal((pl.col(header) != "").fill_null(False))
-    return frame.filter(anything).select(_typed(field) for field in schema.fields)
+    return frame.filter(anything).select(_checked(field, _of_text(field)) for field in schema.fields)
 
 
-def _typed(field: Field) -> pl.Expr:
+def _of_text(field: Field) -> pl.Expr:
     cell = pl.col(field.name)
     text = pl.when(cell != "").then(cell).otherwise(None)
     if field.type == "string":
-        value = text
-    elif field.type == "boolean":
-        value = text.str.to_lowercase().replace_strict(_BOOLEANS, return_dtype=pl.Boolean)
-    else:
-        value = text.cast(COLUMN_TYPES[field.type], strict=True)
-    return value.alias(field.name.upper())
+        return text
+    if field.type == "boolean":
+        return text.str.to_lowercase().replace_strict(_BOOLEANS, return_dtype=pl.Boolean)
+    return text.cast(COLUMN_TYPES[field.type], strict=True)
 
 
-def _check_written(path: Path, schema: DatasetSchema) -> tuple[int, bool]:
-    """The number of records, and whether any breaks a rule that a cast alone does not check."""
-    checks = [pl.len().alias("rows")]
-    for number, field in enumerate(schema.fields):
-        column = pl.col(field.name.upper())
-        faults = []
-        if not field.nullable:
-            faults.append(column.is_null().any())
-        if _is_time(field):
-            faults.append((column < 0).any() | (column >= LATEST_TIME).any())
-        if field.type in ("float", "double"):
-            faults.append(column.is_finite().all().not_())
-        if longest := _longest(field):
-            faults.append((column.str.len_chars() > longest).any())
-        if faults:
-            checks.append(pl.any_horizontal(faults).alias(str(number)))
-    row = pl.scan_ipc(path).select(checks).collect(engine="streaming").row(0, named=True)
-    return row.pop("rows"), any(row.values())
+def _checked(field: Field, column: pl.Expr) -> pl.Expr:
+    """The column by its name in the result, each piece looked at as it passes, while it is in the cache."""
+
+    def check(values: pl.Series) -> pl.Series:
+        if _breaks_a_rule(field, values):
+            raise _BrokenRecordError(field.name)
+        return values
+
+    checked = column.map_batches(check, return_dtype=COLUMN_TYPES[field.type], is_elementwise=True)
+    return checked.alias(field.name.upper())
+
+
+def _breaks_a_rule(field: Field, values: pl.Series) -> bool:
+    """Whether any value breaks a rule that its type alone does not."""
+    if values.null_count() and not field.nullable:
+        return True
+    if _is_time(field):
+        return bool((values < 0).any() or (values >= LATEST_TIME).any())
+    if field.type in ("float", "double"):
+        return not values.is_finite().all()
+    # No text has more characters than bytes, and bytes are quicker to count.
+    longest = _longest(field)
+    return bool(longest and (values.str.len_bytes() > longest).any() and (values.str.len_chars() > longest).any())
+
+
+def _has_indented_cell(path: Path) -> bool:
+    """Whether any cell, quoted or not, may begin with a space or a tab; a comma in a text may look like one."""
+    with path.open("rb") as file:
+        last = b"\n"
+        while chunk := file.read(_CHUNK):
+            if b" " in chunk or b"\t" in chunk:
+                content = np.frombuffer(last + chunk, np.uint8)
+                blanks = np.flatnonzero((content[1:] == ord(" ")) | (content[1:] == ord("\t")))
+                if np.isin(content[blanks], _BEFORE_A_CELL).any():
+                    return True
+            last = chunk[-1:]
+    return False
 
 
 def _is_time(field: Field) -> bool:

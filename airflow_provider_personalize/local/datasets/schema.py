@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import orjson
+
 FieldType = Literal["string", "int", "long", "float", "double", "boolean"]
 
 _TYPES: tuple[FieldType, ...] = ("string", "int", "long", "float", "double", "boolean")
@@ -114,8 +116,8 @@ def parse_schema(text: str) -> DatasetSchema:
         SchemaError: the text is not JSON, or breaks a rule of the service; the message names the field.
     """
     try:
-        record = json.loads(text)
-    except json.JSONDecodeError as error:
+        record = orjson.loads(text)  # not json, which overflows the stack on deep nesting
+    except orjson.JSONDecodeError as error:
         raise SchemaError(f"the schema is not JSON: {error}") from None
     if not isinstance(record, dict) or record.get("type") != "record":
         raise SchemaError('the schema must be a JSON object with "type": "record"')

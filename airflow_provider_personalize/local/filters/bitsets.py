@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial, reduce
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -39,24 +40,28 @@ _SPARSE = 64
 
 
 class BitsetCache:
-    """The bitsets that were used last, at most so many bytes of them."""
+    """The bitsets that were used last, at most so many bytes of them. Threads may share one."""
 
     def __init__(self, most_bytes: int) -> None:
         self._most = most_bytes
         self._held: OrderedDict[Hashable, Bits] = OrderedDict()
         self._bytes = 0
+        self._lock = Lock()
 
     def get(self, key: Hashable, make: Callable[[], Bits]) -> Bits:
         """The set of that name, made where it is not held."""
-        held = self._held.get(key)
-        if held is not None:
-            self._held.move_to_end(key)
-            return held
-        made = make()
-        self._held[key] = made
-        self._bytes += made.nbytes
-        while self._bytes > self._most:
-            self._bytes -= self._held.popitem(last=False)[1].nbytes
+        with self._lock:
+            held = self._held.get(key)
+            if held is not None:
+                self._held.move_to_end(key)
+                return held
+        made = make()  # unlocked: it may ask for other sets
+        with self._lock:
+            if key not in self._held:
+                self._held[key] = made
+                self._bytes += made.nbytes
+            while self._bytes > self._most:
+                self._bytes -= self._held.popitem(last=False)[1].nbytes
         return made
 
 

@@ -338,7 +338,7 @@ class _OwnClauses:
         )
 
     def _users(self, rows: Sequence[Row]) -> Ints:
-        ids = pl.Series([row and row.get("userId") for row in rows], dtype=pl.String)
+        ids = pl.Series([None if row is None else row.get("userId") for row in rows], dtype=pl.String)
         return encode(ids, self._histories.users).to_numpy()
 
     def _of_rows(

@@ -7,16 +7,13 @@ of an EXCLUDE is that the row leaves out, and an item without the column's value
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
 
-from airflow_provider_personalize.batch import syntax
 from airflow_provider_personalize.batch.filter_expression import (
-    Action,
     AnyValue,
     Clause,
     Condition,
@@ -26,7 +23,7 @@ from airflow_provider_personalize.batch.filter_expression import (
     Membership,
     Parameter,
 )
-from airflow_provider_personalize.batch.filter_values import FilterValuesSyntaxError, parse_filter_values
+from airflow_provider_personalize.batch.placeholders import FilterValuesError, Placeholders
 from airflow_provider_personalize.local.datasets import schema
 from airflow_provider_personalize.local.datasets.dataset import Datasets, encode
 from airflow_provider_personalize.local.filters.bitsets import COMPARE, as_stored
@@ -34,8 +31,6 @@ from airflow_provider_personalize.local.filters.check import column_of
 from airflow_provider_personalize.local.recipes.model import Row
 
 Operand = tuple[str, ...] | AnyValue | int | float | None
-
-_NUMBER = re.compile(r"-?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -68,9 +63,7 @@ class RowReader:
         conditions = dict.fromkeys(c for clause in expression.clauses for c in clause.all_conditions())
         self._given = [c for c in conditions if isinstance(operand_of(c), Parameter)]
         self._of_item = {c: operand for c in conditions if isinstance(operand := operand_of(c), Field)}
-        self._parameters = expression.parameters
-        included = (clause for clause in expression.clauses if clause.action is Action.INCLUDE)
-        self._required = FilterExpression(tuple(included)).parameters
+        self._placeholders = Placeholders(expression)
         fields = dict.fromkeys(expression.fields)
         self._users = _Records(datasets.users, "USER_ID", _columns(fields, Dataset.CURRENT_USER))
         self._items = _Records(datasets.items, "ITEM_ID", _columns(fields, Dataset.CURRENT_ITEM))
@@ -83,7 +76,7 @@ class RowReader:
                 continue
             try:
                 given.append(self._given_by(row.get("filterValues") or {}))
-            except _RowError as error:
+            except FilterValuesError as error:
                 read.errors[position] = str(error)
             else:
                 read.rows.append(position)
@@ -96,13 +89,16 @@ class RowReader:
 
     def _given_by(self, filter_values: Mapping[str, str]) -> tuple[Operand, ...]:
         """The operands of the conditions with placeholders."""
-        if unknown := next((name for name in filter_values if name not in self._parameters), None):
-            known = ", ".join(f"${name}" for name in self._parameters) or "no placeholders"
-            raise _RowError(f'"filterValues".{unknown[:40]} is no placeholder of the filter, which has {known}')
-        if missing := next((name for name in self._required if name not in filter_values), None):
-            raise _RowError(f'"filterValues".{missing} is missing: an INCLUDE of the filter needs ${missing}')
-        values = {name: _parsed(name, text) for name, text in filter_values.items()}
-        return tuple(_operand(condition, values) for condition in self._given)
+        values = self._placeholders.values(filter_values)
+        return tuple(self._operand(condition, values) for condition in self._given)
+
+    def _operand(self, condition: Condition, values: Mapping[str, list[str]]) -> Operand:
+        parameter = operand_of(condition)
+        assert isinstance(parameter, Parameter)
+        given = values.get(parameter.name)
+        if isinstance(condition, Membership):
+            return () if given is None else tuple(sorted(set(given)))
+        return None if given is None else self._placeholders.number(parameter.name, given)
 
     def _read_item(self, rows: Sequence[Row], read: RowValues) -> None:
         columns = self._items.of(rows, "itemId")
@@ -129,10 +125,6 @@ class RowReader:
             read.applies[clause] = holds
 
 
-class _RowError(ValueError):
-    """What is wrong with a row."""
-
-
 class _Records:
     """Columns of a table, looked up by id."""
 
@@ -151,7 +143,7 @@ class _Records:
         """Each column's value for each row, by the row's id; None where the id is unknown."""
         if self._table is None:
             return {name: [None] * len(rows) for name in self._columns}
-        ids = pl.Series([row and row.get(key) for row in rows], dtype=pl.String)
+        ids = pl.Series([None if row is None else row.get(key) for row in rows], dtype=pl.String)
         at = encode(ids, self._table["id"])
         at = pl.select(pl.when(at >= 0).then(at)).to_series()
         return {name: self._table[f"={name}"].gather(at).to_list() for name in self._columns}
@@ -159,27 +151,6 @@ class _Records:
 
 def _columns(fields: Iterable[Field], dataset: Dataset) -> list[str]:
     return list(dict.fromkeys(mention.column for mention in fields if mention.dataset is dataset))
-
-
-def _parsed(name: str, text: str) -> list[str]:
-    try:
-        return parse_filter_values(text)
-    except FilterValuesSyntaxError as error:
-        raise _RowError(f'"filterValues".{name}: {error.reason} (column {error.column})') from None
-
-
-def _operand(condition: Condition, values: Mapping[str, list[str]]) -> Operand:
-    parameter = operand_of(condition)
-    assert isinstance(parameter, Parameter)
-    given = values.get(parameter.name)
-    if isinstance(condition, Membership):
-        return () if given is None else tuple(sorted(set(given)))
-    if given is None:
-        return None
-    number = syntax.number(given[0]) if len(given) == 1 and _NUMBER.fullmatch(given[0]) else None
-    if number is None:
-        raise _RowError(f'"filterValues".{parameter.name} must be one number of 64 bits: {condition} compares with it')
-    return number
 
 
 def _parts(value: str | None, column: schema.Field | None) -> tuple[str, ...]:

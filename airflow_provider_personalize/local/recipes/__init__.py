@@ -14,17 +14,18 @@ from airflow_provider_personalize.local.recipes.ranking import PersonalizedRanki
 from airflow_provider_personalize.local.recipes.semantic_similarity import SemanticSimilarity
 from airflow_provider_personalize.local.recipes.similar_items import SimilarItems
 from airflow_provider_personalize.local.recipes.sims import Sims
-from airflow_provider_personalize.local.recipes.user_personalization import UserPersonalization
+from airflow_provider_personalize.local.recipes.user_personalization import ExploringModel, UserPersonalization
 
 __all__ = ["RECIPES", "Answer", "Model", "Recipe", "TrainingConfig", "TrainingError"]
 
 _V1 = UserPersonalization("aws-user-personalization", metadata=False, recency_parameter="recency_mask")
+_EXPLORING = replace(_V1, model=ExploringModel)
 _V2 = UserPersonalization("aws-user-personalization-v2", metadata=True, recency_parameter="apply_recency_bias")
 
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
-        _V1,
+        _EXPLORING,
         _V2,
         replace(_V1, name="aws-hrnn"),
         replace(_V1, name="aws-hrnn-metadata", metadata=True),

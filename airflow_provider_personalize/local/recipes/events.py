@@ -155,20 +155,23 @@ def training_events(datasets: Datasets, config: TrainingConfig) -> Events:
     """
     if "INTERACTIONS" not in datasets.schemas:
         raise TrainingError("Create failed. The dataset group has no imported Interactions dataset.")
-    interactions = datasets.interactions
-    catalogue = [interactions["ITEM_ID"]]
-    if datasets.items is not None:
-        catalogue.append(datasets.items["ITEM_ID"])
-    filtered = training_interactions(interactions, config)
+    filtered = training_interactions(datasets.interactions, config)
     user_ids = filtered["USER_ID"].unique().sort().alias("id")
-    item_ids = pl.concat(catalogue).unique().sort().alias("id")
-    events = _events(filtered, user_ids, item_ids)
+    events = _events(filtered, user_ids, catalogue(datasets))
     _check_minima(filtered, events, config)
     if len(events) > LARGEST_EVENT_COUNT:
         raise TrainingError(
             f"Create failed. Dataset has {len(events)} interactions; LightFM takes {LARGEST_EVENT_COUNT}."
         )
     return events
+
+
+def catalogue(datasets: Datasets) -> pl.Series:
+    """The ids of every item of the Interactions and Items datasets, in byte order."""
+    named = [datasets.interactions["ITEM_ID"]]
+    if datasets.items is not None:
+        named.append(datasets.items["ITEM_ID"])
+    return pl.concat(named).unique().sort().alias("id")
 
 
 def events_of_catalogue(datasets: Datasets, config: TrainingConfig, item_ids: pl.Series) -> Events:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -19,8 +20,9 @@ from airflow_provider_personalize.local.recipes.model import (
 )
 from airflow_provider_personalize.local.recipes.segments import fit_segments
 from airflow_provider_personalize.local.recipes.warp import DIMENSION
+from airflow_provider_personalize.local.scoring.items import Items
 from airflow_provider_personalize.local.scoring.selection import Selection
-from airflow_provider_personalize.local.scoring.topk import select
+from airflow_provider_personalize.local.scoring.topk import top_k
 
 
 @dataclass(frozen=True)
@@ -29,16 +31,19 @@ class ItemAffinityModel(Model):
 
     answers_with: ClassVar[str] = "users"
 
+    @cached_property
+    def _users(self) -> Items:
+        return Items(self.arrays["user_factors"], self.arrays["user_bias"])
+
     def answer(self, block: Sequence[Row], num_results: int, selection: Selection | None = None) -> Answer:
         ids = np.full((len(block), min(num_results, len(self.labels))), -1, np.int32)
         items = self.find("items", block, "itemId")
         known = np.flatnonzero(items >= 0)
         unknown = np.flatnonzero((items < 0) & present(block))
-        best = select(
+        best = top_k(
             self.arrays["item_factors"][items[known]],
-            self.arrays["user_factors"],
+            self._users,
             ids.shape[1],
-            bias=self.arrays["user_bias"],
             selection=(selection or Selection()).take(known),
         )
         ids[known] = best.indices

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from airflow_provider_personalize.local.datasets.dataset import Datasets
+
+_DAY = 86_400
+
+
+def ages(datasets: Datasets, item_ids: pl.Series) -> NDArray[np.float32]:
+    """(items,) days from the creation of each of ``item_ids`` to the newest interaction."""
+    newest = datasets.interactions.select(pl.col("TIMESTAMP").max().fill_null(0)).item()
+    days: NDArray[np.float32] = ((newest - creation_times(datasets, item_ids).to_numpy()) / _DAY).astype(np.float32)
+    return days
 
 
 def creation_times(datasets: Datasets, item_ids: pl.Series) -> pl.Series:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial, reduce
+from functools import cached_property, partial, reduce
 from typing import Any, ClassVar
 
 import numpy as np
@@ -30,8 +30,9 @@ from airflow_provider_personalize.local.recipes.events import training_events
 from airflow_provider_personalize.local.recipes.model import Answer, Model, Row, TrainingConfig, TrainingError
 from airflow_provider_personalize.local.recipes.segments import fit_segments
 from airflow_provider_personalize.local.recipes.warp import DIMENSION
+from airflow_provider_personalize.local.scoring.items import Items
 from airflow_provider_personalize.local.scoring.selection import Csr, Selection
-from airflow_provider_personalize.local.scoring.topk import select
+from airflow_provider_personalize.local.scoring.topk import top_k
 
 NO_ATTRIBUTES = (
     "Did not find any attribute to train on. There may not be any attribute in the items dataset, or all attribute "
@@ -49,6 +50,10 @@ class ItemAttributeAffinityModel(Model):
 
     answers_with: ClassVar[str] = "users"
 
+    @cached_property
+    def _users(self) -> Items:
+        return Items(self.arrays["user_factors"], self.arrays["user_bias"])
+
     def answer(self, block: Sequence[Row], num_results: int, selection: Selection | None = None) -> Answer:
         ids = np.full((len(block), min(num_results, len(self.labels))), -1, np.int32)
         queries: dict[int, NDArray[np.float32]] = {}
@@ -64,11 +69,10 @@ class ItemAttributeAffinityModel(Model):
                 queries[row] = self.arrays["item_factors"][items].mean(axis=0, dtype=np.float64).astype(np.float32)
         if queries:
             rows = np.array(list(queries))
-            ids[rows] = select(
+            ids[rows] = top_k(
                 np.stack(list(queries.values())),
-                self.arrays["user_factors"],
+                self._users,
                 ids.shape[1],
-                bias=self.arrays["user_bias"],
                 selection=(selection or Selection()).take(rows),
             ).indices
         return Answer(ids, None, errors)

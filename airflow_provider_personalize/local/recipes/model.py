@@ -176,7 +176,7 @@ class Labels(Sequence[bytes]):
 
     def __getitem__(self, position: Any) -> Any:
         if isinstance(position, slice):
-            return [orjson.dumps(value) for value in self._ids[position]]
+            return _quoted(self._ids[position])
         return orjson.dumps(self._ids[int(position)])
 
     def rows(self, positions: NDArray[np.int32], strangers: Sequence[str] = ()) -> list[list[bytes]]:
@@ -187,7 +187,7 @@ class Labels(Sequence[bytes]):
             distinct, where = np.unique(positions, return_inverse=True)
             known = distinct[distinct < len(self._ids)].clip(0)
             beyond = [strangers[position - len(self._ids)] for position in distinct[len(known) :].tolist()]
-            quoted = np.concatenate((_quoted(self._ids.gather(known)), _quoted(beyond)))
+            quoted = _objects(_quoted(self._ids.gather(known)) + _quoted(beyond))
             labels = quoted[where.reshape(positions.shape)]
         lengths = (positions >= 0).sum(axis=1)
         return [row[:length] for row, length in zip(labels.tolist(), lengths.tolist(), strict=True)]
@@ -200,13 +200,20 @@ class Labels(Sequence[bytes]):
 
     @cached_property
     def _all(self) -> NDArray[np.object_]:
-        return _quoted(self._ids)
+        return _objects(_quoted(self._ids))
 
 
-def _quoted(ids: pl.Series | Sequence[str]) -> NDArray[np.object_]:
-    quoted = np.empty(len(ids), np.object_)
-    quoted[:] = [orjson.dumps(value) for value in ids]
-    return quoted
+def _quoted(ids: pl.Series | Sequence[str]) -> list[bytes]:
+    """Each id as a JSON string."""
+    values = ids.to_list() if isinstance(ids, pl.Series) else list(ids)
+    # One call for all: no JSON string holds a line end, so one between them tells them apart.
+    return orjson.dumps(values, option=orjson.OPT_INDENT_2)[4:-2].split(b",\n  ") if values else []
+
+
+def _objects(values: list[bytes]) -> NDArray[np.object_]:
+    held = np.empty(len(values), np.object_)
+    held[:] = values
+    return held
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -15,8 +16,9 @@ from numpy.typing import NDArray
 
 from airflow_provider_personalize.local.recipes.lists import most_popular, without_own
 from airflow_provider_personalize.local.recipes.model import Answer, Model, Row, present
+from airflow_provider_personalize.local.scoring.items import Items
 from airflow_provider_personalize.local.scoring.selection import Selection
-from airflow_provider_personalize.local.scoring.topk import select
+from airflow_provider_personalize.local.scoring.topk import top_k
 
 FAR = -10.0  # of a cosine that lies in [-1, 1] and a bias that does too: after every item of which something is known
 
@@ -32,6 +34,10 @@ class RelatedItemsModel(Model):
         bias: NDArray[np.float32] = self.arrays["item_bias"]
         return bias
 
+    @cached_property
+    def _near(self) -> Items:
+        return Items(self.arrays["item_vectors"], self.bias())
+
     def answer(self, block: Sequence[Row], num_results: int, selection: Selection | None = None) -> Answer:
         selection = selection or Selection()
         ids = np.full((len(block), min(num_results, len(self.labels))), -1, np.int32)
@@ -41,7 +47,7 @@ class RelatedItemsModel(Model):
         near[near] = np.any(vectors[items[near]] != 0, axis=1)
         one_more = ids.shape[1] + 1
         if len(rows := np.flatnonzero(near)):
-            best = select(vectors[items[rows]], vectors, one_more, bias=self.bias(), selection=selection.take(rows))
+            best = top_k(vectors[items[rows]], self._near, one_more, selection=selection.take(rows))
             ids[rows] = without_own(best.indices, items[rows])
         if len(rows := np.flatnonzero(~near & present(block))):
             popular = most_popular(self.arrays["popularity"], rows, one_more, selection)

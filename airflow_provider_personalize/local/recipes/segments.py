@@ -28,7 +28,8 @@ from airflow_provider_personalize.local.recipes.metrics import segment_metrics
 from airflow_provider_personalize.local.recipes.model import TrainingConfig, epochs_progress
 from airflow_provider_personalize.local.recipes.temperature import fit_temperature
 from airflow_provider_personalize.local.recipes.warp import EPOCHS, Factors, fit_warp
-from airflow_provider_personalize.local.scoring.selection import Csr
+from airflow_provider_personalize.local.scoring.items import Items
+from airflow_provider_personalize.local.scoring.selection import Csr, Selection
 from airflow_provider_personalize.local.scoring.topk import top_k
 
 # (items, d), (users, d), (users,): factors of both, and a bias a user.
@@ -99,7 +100,7 @@ def _expected_activity(factors: Factors, events: Events, temperature: float) -> 
     """log p(item | user) + log(1 + activity), without what is the same for all users of an item."""
     scale = np.float32(1 / temperature)
     users, items, bias = factors.rows, factors.columns * scale, factors.column_bias * scale
-    log_sums = top_k(users, items, 0, bias=bias, normalize=True).log_normalizer
+    log_sums = top_k(users, Items(items, bias), 0, normalize=True).log_normalizer
     assert log_sums is not None
     activity = np.bincount(events.user, minlength=len(users))
     return items, users, (np.log1p(activity) - log_sums).astype(np.float32)
@@ -113,10 +114,9 @@ def measured(product: _Product, older: Events, newest: Events, seed: int) -> Map
     item_factors, user_factors, user_bias = product
     found = top_k(
         item_factors[items],
-        user_factors,
+        Items(user_factors, user_bias),
         math.ceil(len(user_factors) / 100),
-        bias=user_bias,
-        excluded=_users_of(older).take(items),
+        selection=Selection(excluded=_users_of(older).take(items)),
     )
     return segment_metrics(found.indices, _users_of(newest).take(items), len(user_factors))
 

@@ -22,14 +22,15 @@ from airflow_provider_personalize.local.recipes.events import (
     LEAST_USERS,
     Events,
     Histories,
+    catalogue,
     events_of_catalogue,
     training_events,
 )
 from airflow_provider_personalize.local.recipes.exploration import Exploration, exploration
 from airflow_provider_personalize.local.recipes.features import tags, with_identity
 from airflow_provider_personalize.local.recipes.fold_in import FoldIn, fit_fold_in
-from airflow_provider_personalize.local.recipes.item_age import creation_times
-from airflow_provider_personalize.local.recipes.lists import log_shares
+from airflow_provider_personalize.local.recipes.item_age import ages
+from airflow_provider_personalize.local.recipes.lists import NEVER, log_shares, most_popular
 from airflow_provider_personalize.local.recipes.metrics import DEPTH, ranking_metrics
 from airflow_provider_personalize.local.recipes.model import (
     SCORE_UNITS,
@@ -47,9 +48,10 @@ from airflow_provider_personalize.local.recipes.objective import lean, rewards
 from airflow_provider_personalize.local.recipes.search import best_of, draws
 from airflow_provider_personalize.local.recipes.temperature import fit_temperature, log_loss
 from airflow_provider_personalize.local.recipes.warp import Factors, fit_warp_ensemble
+from airflow_provider_personalize.local.scoring.items import Items
 from airflow_provider_personalize.local.scoring.pairs import score_pairs
 from airflow_provider_personalize.local.scoring.selection import Csr, Selection
-from airflow_provider_personalize.local.scoring.topk import TopK, select
+from airflow_provider_personalize.local.scoring.topk import TopK, top_k
 
 # Chosen on movielens-small without the events that benchmarks/quality.py reports on; docs/quality.md has the figures.
 SEEDS = 2
@@ -59,8 +61,6 @@ MAX_SAMPLED = 50
 TAG_SHARE = 0.3  # of an entity's tags beside its own factors
 RECENCY = 0.98  # of sample weights
 RECENCIES = (0.98, 0.95, 0.9, 1.0)  # of histories, the likeliest of which a model keeps
-
-_DAY = 86_400
 
 
 @dataclass(frozen=True)
@@ -123,12 +123,25 @@ class UserPersonalizationModel(Model):
     def _fold_in(self) -> FoldIn:
         return FoldIn(self.manifest["recency"], self.arrays["fold_in"])
 
+    @cached_property
+    def _all_popularity(self) -> float:
+        """The log of the sum that a stranger's scores are shares of."""
+        return float(np.log(np.exp(self.arrays["popularity"].astype(np.float64)).sum()))
+
     def _tags(self, users: NDArray[np.int64]) -> NDArray[np.float32] | None:
         if "user_tags" not in self.arrays:
             return None
         found = np.zeros((len(users), self.arrays["user_tags"].shape[1]), np.float32)
         found[users >= 0] = self.arrays["user_tags"][users[users >= 0]]
         return found
+
+    @property
+    def _scale(self) -> np.float32:
+        return np.float32(1 / self.manifest["temperature"])
+
+    @cached_property
+    def _tasted(self) -> Items:
+        return Items(self.arrays["item_factors"], self.arrays["item_bias"] * self._scale)
 
     def answer(self, block: Sequence[Row], num_results: int, selection: Selection | None = None) -> Answer:
         selection = selection or Selection()
@@ -138,35 +151,19 @@ class UserPersonalizationModel(Model):
         queries, known = self.queries(block)
         tasted, strangers = np.flatnonzero(known), np.flatnonzero(~known & present(block))
         if len(tasted):
-            scale = np.float32(1 / self.manifest["temperature"])
-            best = select(
-                queries[tasted] * scale,
-                self.arrays["item_factors"],
-                k,
-                bias=self.arrays["item_bias"] * scale,
-                selection=selection.take(tasted),
-                normalize=True,
-            )
+            asked = queries[tasted] * self._scale
+            best = top_k(asked, self._tasted, k, selection=selection.take(tasted), normalize=True)
 
             def by_taste(rows: NDArray[np.int64], items: NDArray[np.int64]) -> NDArray[np.float64]:
-                taste = score_pairs(queries[tasted] * scale, self.arrays["item_factors"], rows, items)
-                return taste + self.arrays["item_bias"][items] * np.float64(scale)
+                taste = score_pairs(asked, self.arrays["item_factors"], rows, items)
+                return taste + self.arrays["item_bias"][items] * np.float64(self._scale)
 
             ids[tasted], scores[tasted] = self._explored(block, tasted, best, selection, by_taste)
         if len(strangers):
-            # Popularity is the same for all of them; so are the answers, unless the filter tells them apart.
-            rows = strangers[:1] if selection.alike else strangers
             popularity = self.arrays["popularity"]
-            best = select(
-                np.zeros((len(rows), 1), np.float32),
-                np.zeros((len(popularity), 1), np.float32),
-                k,
-                bias=popularity,
-                selection=selection.take(rows),
-                normalize=True,
-            )
-            if len(rows) < len(strangers):
-                best = _repeated(best, len(strangers))
+            found = most_popular(popularity, strangers, k, selection)
+            logits = np.where(found >= 0, popularity[found], -np.inf).astype(np.float64)
+            best = TopK(found, logits, np.full(len(strangers), self._all_popularity))
 
             def by_popularity(_: NDArray[np.int64], items: NDArray[np.int64]) -> NDArray[np.float64]:
                 return popularity[items].astype(np.float64)
@@ -191,13 +188,46 @@ class UserPersonalizationModel(Model):
         return self.exploration.applied(asked, best.indices, score_units(best), selection.take(rows), units)
 
 
-def _repeated(best: TopK, times: int) -> TopK:
-    normalizer = best.log_normalizer
-    return TopK(
-        best.indices.repeat(times, axis=0),
-        best.logits.repeat(times, axis=0),
-        None if normalizer is None else normalizer.repeat(times),
-    )
+@dataclass(frozen=True)
+class ExploringModel(UserPersonalizationModel):
+    """A model whose catalogue takes in the items that came since training, so that exploration shows them.
+
+    Nothing was learnt of those: they come after all others, with a score of practically 0.
+    """
+
+    def current(self, datasets: Datasets) -> ExploringModel:
+        model = super().current(datasets)
+        trained = self.ids["items"]
+        item_ids = pl.concat([trained, catalogue(datasets)]).unique().sort().alias("id")
+        place = encode(trained, item_ids).to_numpy()
+
+        def moved(name: str, new: float | np.float32) -> NDArray[np.float32]:
+            old = self.arrays[name]
+            if len(item_ids) == len(trained):
+                return old
+            found = np.full((len(item_ids), *old.shape[1:]), new, old.dtype)
+            found[place] = old
+            return found
+
+        arrays = {
+            **self.arrays,
+            "item_factors": moved("item_factors", 0),
+            "item_bias": moved("item_bias", self._last),
+            "popularity": moved("popularity", NEVER),
+            "item_counts": moved("item_counts", 0),
+            "item_ages": ages(datasets, item_ids),
+        }
+        assert isinstance(model, ExploringModel)
+        assert model.changed is not None
+        histories = model.changed.histories
+        changed = replace(model.changed, histories=replace(histories, item=place[histories.item].astype(np.int32)))
+        return replace(model, arrays=arrays, ids={**self.ids, "items": item_ids}, changed=changed)
+
+    @property
+    def _last(self) -> np.float32:
+        """A bias that puts an item after all others for every user."""
+        arrays, temperature = self.arrays, self.manifest["temperature"]
+        return _below(arrays["item_bias"], arrays["user_factors"], arrays["item_factors"], temperature)
 
 
 @dataclass(frozen=True)
@@ -207,7 +237,7 @@ class UserPersonalization:
     name: str
     metadata: bool
     recency_parameter: str
-    model: type[Model] = UserPersonalizationModel
+    model: type[UserPersonalizationModel] = UserPersonalizationModel
 
     def fit(self, datasets: Datasets, config: TrainingConfig) -> UserPersonalizationModel:
         with threadpool_limits(1, "blas"):  # sums of several threads have no fixed order
@@ -237,8 +267,6 @@ class UserPersonalization:
         fold_in = taste.fold_in(learnt.histories(), trial.recency, config.seed)
         user_factors = fold_in.users(histories, taste.factors.columns, taste.tags)
         counts = held.item_counts()
-        newest = datasets.interactions.select(pl.col("TIMESTAMP").max()).item()
-        ages = (newest - creation_times(datasets, held.item_ids).to_numpy()) / _DAY
         manifest = {
             **config.manifest(),
             "temperature": trial.temperature,
@@ -252,16 +280,16 @@ class UserPersonalization:
         arrays = {
             "user_factors": user_factors,
             "item_factors": taste.factors.columns,
-            "item_bias": taste.bias(user_factors) + leaning * np.float32(trial.temperature),
+            "item_bias": taste.bias(user_factors, trial.temperature) + leaning * np.float32(trial.temperature),
             "popularity": log_shares(counts),
             "fold_in": fold_in.map,
             "history": histories.digests(),
             "item_counts": counts.astype(np.float32),
-            "item_ages": ages.astype(np.float32),
+            "item_ages": ages(datasets, held.item_ids),
         }
         if taste.tags is not None:
             arrays["user_tags"] = taste.tags
-        return UserPersonalizationModel(self.name, manifest, arrays, {"users": held.user_ids, "items": held.item_ids})
+        return self.model(self.name, manifest, arrays, {"users": held.user_ids, "items": held.item_ids})
 
     def _searched(self) -> tuple[str, ...]:
         """What a search may vary; v2 has nothing that the service tunes."""
@@ -353,14 +381,24 @@ class _Taste:
     def fold_in(self, histories: Histories, recency: float, seed: int) -> FoldIn:
         return fit_fold_in(histories, self.factors.columns, self.factors.rows, recency, seed, self.tags)
 
-    def bias(self, users: NDArray[np.float32]) -> NDArray[np.float32]:
+    def bias(self, users: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
         """(items,) with items of which nothing is known after all others, for every user like these."""
         bias = self.factors.column_bias
         if self.placed.all():
             return bias
-        reach = _largest(users) * _largest(self.factors.columns)
-        # Those who are folded in later may have longer factors.
-        return np.where(self.placed, bias, bias[self.placed].min() - np.float32(4) * reach - 1).astype(np.float32)
+        last = _below(bias[self.placed], users, self.factors.columns, temperature)
+        return np.where(self.placed, bias, last).astype(np.float32)
+
+
+def _below(
+    bias: NDArray[np.float32], users: NDArray[np.float32], items: NDArray[np.float32], temperature: float
+) -> np.float32:
+    """The bias of an item without factors that comes after all others, e^-25 as likely as the last of them.
+
+    That holds for users like these and, since some are folded in later, for longer ones.
+    """
+    below: np.float32 = bias.min() - np.float32(4) * _largest(users) * _largest(items) - np.float32(25 * temperature)
+    return below
 
 
 def _largest(factors: NDArray[np.float32]) -> np.float32:
@@ -392,7 +430,7 @@ class _Trial:
         columns = taste.factors.columns
         tags = None if taste.tags is None else taste.tags[users]
         queries = fold_in.users(given.histories().take(users), columns, tags)
-        bias = taste.bias(queries)
+        bias = taste.bias(queries, 1.0)  # before a temperature is fitted
         judged = taste.placed[truth.item]
         events = (np.searchsorted(users, truth.user[judged]).astype(np.int32), truth.item[judged])
         temperature = fit_temperature(queries, columns, bias, *events, seed)
@@ -403,11 +441,10 @@ class _Trial:
         self, config: TrainingConfig, leaning: NDArray[np.float32], reward: NDArray[np.float64] | None
     ) -> Mapping[str, float]:
         """As `metrics` defines them; what a user was given is not recommended to her again."""
-        found = select(
+        found = top_k(
             self.queries,
-            self.taste.factors.columns,
+            Items(self.taste.factors.columns, self.bias + leaning * np.float32(self.temperature)),
             DEPTH,
-            bias=self.bias + leaning * np.float32(self.temperature),
             selection=Selection(excluded=_sets(self.given).take(self.users)),
         ).indices
         return ranking_metrics(

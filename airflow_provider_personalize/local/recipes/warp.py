@@ -6,7 +6,6 @@ ranked *for* (its "user" bias) is an artefact that only ever falls, so that it i
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from airflow_provider_personalize.local.cores import available_cores
 from airflow_provider_personalize.local.recipes.model import TrainingConfig, TrainingError
 
 LEARNING_RATE = 0.05
@@ -111,7 +111,7 @@ def fit_warp_ensemble(
     """The sum of several ``fit_warp`` that differ in their seed alone, as one: their factors side by side.
 
     WARP settles differently from every start; what the members agree on is what the data says. They train at the same
-    time, a thread each on as many processors as there are, and the result does not depend on how many that is.
+    time, a thread each on as many cores as there are to use, and the result does not depend on how many that is.
 
     Args:
         dimensions: of each member; the ensemble has their sum.
@@ -122,7 +122,7 @@ def fit_warp_ensemble(
     def fit(seed: int, dimension: int) -> Factors:
         return fit_warp(row, column, weight, shape, replace(config, seed=seed), steps, dimension=dimension, **options)
 
-    with ThreadPoolExecutor(min(len(dimensions), os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(len(dimensions), available_cores())) as pool:
         members = list(pool.map(fit, seeds, dimensions))
     others = [member.other_rows for member in members if member.other_rows is not None]
     return Factors(

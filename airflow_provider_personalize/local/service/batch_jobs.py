@@ -14,7 +14,7 @@ from airflow_provider_personalize.local.service.call import (
 )
 from airflow_provider_personalize.local.service.filters import require_fitting, schemas_of
 from airflow_provider_personalize.local.service.solution_versions import SOLUTION_VERSIONS
-from airflow_provider_personalize.local.store import Resource
+from airflow_provider_personalize.local.store import Quota, Resource
 
 BATCH_INFERENCE_JOBS = Family(
     kind="batch-inference-job",
@@ -45,8 +45,8 @@ def create_inference(call: Call, request: Request) -> Response:
         "batchInferenceJobMode": request.get("batchInferenceJobMode", "BATCH_INFERENCE"),
         **_themes(call, request, version, entry),
     }
-    BATCH_INFERENCE_JOBS.refuse_above(call, call.backend.settings.unfinished_batch_inference_jobs)
-    return _insert(call, BATCH_INFERENCE_JOBS, request, document)
+    most = call.backend.settings.unfinished_batch_inference_jobs
+    return _insert(call, BATCH_INFERENCE_JOBS, request, document, most)
 
 
 def create_segment(call: Call, request: Request) -> Response:
@@ -55,9 +55,8 @@ def create_segment(call: Call, request: Request) -> Response:
         raise InvalidInput(f"{entry.name} has no batch segment jobs: they need a recipe of type USER_SEGMENTATION.")
     if request.get("numResults", 0) > LARGEST_SEGMENT:
         raise InvalidInput(f"numResults is at most {LARGEST_SEGMENT} users a segment, not {request['numResults']}.")
-    document = _document(call, request, version)
-    BATCH_SEGMENT_JOBS.refuse_above(call, call.backend.settings.unfinished_batch_segment_jobs)
-    return _insert(call, BATCH_SEGMENT_JOBS, request, document)
+    most = call.backend.settings.unfinished_batch_segment_jobs
+    return _insert(call, BATCH_SEGMENT_JOBS, request, _document(call, request, version), most)
 
 
 def _solution_version(call: Call, request: Request) -> tuple[Resource, recipes.CatalogueEntry]:
@@ -116,10 +115,10 @@ def _themes(call: Call, request: Request, version: Resource, entry: recipes.Cata
     return {"themeGenerationConfig": config}
 
 
-def _insert(call: Call, family: Family, request: Request, document: Response) -> Response:
-    arn = family.arn(call, request["jobName"])
-    parent = request["solutionVersionArn"]
-    return family.insert(call, arn, document, parent=parent, tags=request.get("tags"), job=True)
+def _insert(call: Call, family: Family, request: Request, document: Response, most: int) -> Response:
+    arn, tags = family.arn(call, request["jobName"]), request.get("tags")
+    quota = Quota(most, unfinished=True)
+    return family.insert(call, arn, document, parent=request["solutionVersionArn"], tags=tags, job=True, quota=quota)
 
 
 OPERATIONS: dict[str, Operation] = {

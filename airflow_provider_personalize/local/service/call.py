@@ -11,7 +11,6 @@ from typing import Any
 import orjson
 
 from airflow_provider_personalize.local.backend import ACCOUNT, Backend
-from airflow_provider_personalize.local.constraints import service_model
 from airflow_provider_personalize.local.errors import (
     InvalidInput,
     InvalidNextToken,
@@ -22,7 +21,8 @@ from airflow_provider_personalize.local.errors import (
     TooManyTags,
 )
 from airflow_provider_personalize.local.storage import Location, LocationError, check_location
-from airflow_provider_personalize.local.store import ACTIVE, PENDING, AlreadyExists, Resource
+from airflow_provider_personalize.local.store import ACTIVE, PENDING, AlreadyExists, Quota, QuotaReached, Resource
+from airflow_provider_personalize.service_model import service_model
 
 Request = Mapping[str, Any]
 Response = dict[str, Any]
@@ -79,8 +79,12 @@ class Family:
         unique_name: str | None = None,
         tags: list[Mapping[str, str]] | None = None,
         job: bool = False,
+        quota: Quota | None = None,
     ) -> Response:
-        """Add the resource (with ``job``: pending, with work behind it) and answer with its ARN."""
+        """Add the resource (with ``job``: pending, with work behind it) and answer with its ARN.
+
+        Raises ``ResourceAlreadyExistsException`` and, where the name is free, ``LimitExceededException``.
+        """
         resource = Resource(
             arn=arn,
             kind=self.kind,
@@ -91,25 +95,20 @@ class Family:
             tags=given_tags(tags or []),
         )
         try:
-            call.backend.store.insert(resource, job=job)
+            call.backend.store.insert(resource, job=job, quota=quota)
         except AlreadyExists as error:
             raise ResourceAlreadyExists(error.arn) from None
+        except QuotaReached:
+            assert quota is not None
+            raise LimitExceeded(self._too_many(call, quota)) from None
         return {self.arn_member: arn}
 
-    def refuse_above(self, call: Call, limit: int) -> None:
-        """Raise ``LimitExceededException`` when so many jobs of this family are pending or in progress."""
-        if len(call.backend.store.unfinished(self.kind)) >= limit:
-            raise LimitExceeded(f"More than {limit} resources with PENDING or IN_PROGRESS status.")
-
-    def refuse_beyond(self, call: Call, limit: int, *, parent: str | None = None) -> None:
-        """Raise ``LimitExceededException`` when the region, or ``parent`` in it, has so many of this family."""
-        if call.backend.store.count(self.kind, region=call.region, parent=parent) >= limit:
-            raise self.too_many(parent or call.region, limit)
-
-    def too_many(self, where: str, limit: int) -> LimitExceeded:
-        return LimitExceeded(
-            f"Cannot create another {self.kind}: {where} has {limit}, which is the quota. Delete one and try again. "
-            "On the local backend settings.toml raises quotas."
+    def _too_many(self, call: Call, quota: Quota) -> str:
+        if quota.unfinished:
+            return f"More than {quota.most} resources with PENDING or IN_PROGRESS status."
+        return (
+            f"Cannot create another {self.kind}: {quota.within or call.region} has {quota.most}, which is the quota. "
+            "Delete one and try again. On the local backend settings.toml raises quotas."
         )
 
     def describe(self, call: Call, request: Request) -> Response:

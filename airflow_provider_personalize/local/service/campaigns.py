@@ -17,7 +17,7 @@ from airflow_provider_personalize.local.service.call import (
 )
 from airflow_provider_personalize.local.service.solution_versions import SOLUTION_VERSIONS
 from airflow_provider_personalize.local.service.solutions import SOLUTIONS
-from airflow_provider_personalize.local.store import ACTIVE, Resource
+from airflow_provider_personalize.local.store import ACTIVE, Quota, Resource
 
 CAMPAIGNS = Family(
     kind="campaign",
@@ -39,13 +39,10 @@ def create(call: Call, request: Request) -> Response:
         "minProvisionedTPS": request.get("minProvisionedTPS", 1),
         "campaignConfig": _configuration(config, version),
     }
-    group_arn, store = version.document["datasetGroupArn"], call.backend.store
+    arn, tags = CAMPAIGNS.arn(call, request["name"]), request.get("tags")
     most = call.backend.settings.campaigns_per_dataset_group
-    solutions = store.children(group_arn, SOLUTIONS.kind)
-    if sum(len(store.children(solution.arn, CAMPAIGNS.kind)) for solution in solutions) >= most:
-        raise CAMPAIGNS.too_many(group_arn, most)
-    arn = CAMPAIGNS.arn(call, request["name"])
-    return CAMPAIGNS.insert(call, arn, document, parent=version.document["solutionArn"], tags=request.get("tags"))
+    quota = Quota(most, within=version.document["datasetGroupArn"], through=SOLUTIONS.kind)
+    return CAMPAIGNS.insert(call, arn, document, parent=version.document["solutionArn"], tags=tags, quota=quota)
 
 
 def _deployed(call: Call, arn: str, config: Mapping[str, Any]) -> Resource:

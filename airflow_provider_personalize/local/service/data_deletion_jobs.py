@@ -11,7 +11,7 @@ from airflow_provider_personalize.local.service.call import (
     require_location,
 )
 from airflow_provider_personalize.local.service.dataset_groups import DATASET_GROUPS
-from airflow_provider_personalize.local.store import ACTIVE, FAILED, IN_PROGRESS, PENDING
+from airflow_provider_personalize.local.store import ACTIVE, FAILED, IN_PROGRESS, PENDING, Quota
 
 DATA_DELETION_JOBS = Family(
     kind="data-deletion-job",
@@ -27,7 +27,6 @@ DATA_DELETION_JOBS = Family(
 def create(call: Call, request: Request) -> Response:
     group = DATASET_GROUPS.require_active(call, request["datasetGroupArn"])
     require_location(request["dataSource"].get("dataLocation"), "Invalid Data location.")
-    DATA_DELETION_JOBS.refuse_above(call, call.backend.settings.unfinished_data_deletion_jobs)
     document = {
         "jobName": request["jobName"],
         "datasetGroupArn": group.arn,
@@ -35,7 +34,9 @@ def create(call: Call, request: Request) -> Response:
         "roleArn": request["roleArn"],
     }
     arn = DATA_DELETION_JOBS.arn(call, request["jobName"])
-    return DATA_DELETION_JOBS.insert(call, arn, document, parent=group.arn, tags=request.get("tags"), job=True)
+    quota = Quota(call.backend.settings.unfinished_data_deletion_jobs, unfinished=True)
+    tags = request.get("tags")
+    return DATA_DELETION_JOBS.insert(call, arn, document, parent=group.arn, tags=tags, job=True, quota=quota)
 
 
 OPERATIONS: dict[str, Operation] = {

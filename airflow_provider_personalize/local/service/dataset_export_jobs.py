@@ -11,6 +11,7 @@ from airflow_provider_personalize.local.service.call import (
     require_location,
 )
 from airflow_provider_personalize.local.service.datasets import DATASETS
+from airflow_provider_personalize.local.store import Quota
 
 DATASET_EXPORT_JOBS = Family(
     kind="dataset-export-job",
@@ -25,7 +26,6 @@ DATASET_EXPORT_JOBS = Family(
 def create(call: Call, request: Request) -> Response:
     dataset = DATASETS.require_active(call, request["datasetArn"])
     require_location(request["jobOutput"]["s3DataDestination"]["path"], "Invalid S3 output path:")
-    DATASET_EXPORT_JOBS.refuse_above(call, call.backend.settings.unfinished_dataset_export_jobs)
     document = {
         "jobName": request["jobName"],
         "datasetArn": dataset.arn,
@@ -34,7 +34,9 @@ def create(call: Call, request: Request) -> Response:
         "jobOutput": request["jobOutput"],
     }
     arn = DATASET_EXPORT_JOBS.arn(call, request["jobName"])
-    return DATASET_EXPORT_JOBS.insert(call, arn, document, parent=dataset.arn, tags=request.get("tags"), job=True)
+    quota = Quota(call.backend.settings.unfinished_dataset_export_jobs, unfinished=True)
+    tags = request.get("tags")
+    return DATASET_EXPORT_JOBS.insert(call, arn, document, parent=dataset.arn, tags=tags, job=True, quota=quota)
 
 
 OPERATIONS: dict[str, Operation] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow_provider_personalize.local.errors import InvalidInput, ResourceInUse
 from airflow_provider_personalize.local.service.call import Call, Family, Operation, Request, Response
-from airflow_provider_personalize.local.store import UNFINISHED
+from airflow_provider_personalize.local.store import UNFINISHED, Quota
 
 DATASET_GROUPS = Family(
     kind="dataset-group",
@@ -18,10 +18,10 @@ DATASET_GROUPS = Family(
 def create(call: Call, request: Request) -> Response:
     if "roleArn" in request and "kmsKeyArn" not in request:
         raise InvalidInput("roleArn of a dataset group is valid only together with kmsKeyArn.")
-    DATASET_GROUPS.refuse_beyond(call, call.backend.settings.dataset_groups)
     document = {member: request.get(member) for member in ("name", "roleArn", "kmsKeyArn", "domain")}
     arn = DATASET_GROUPS.arn(call, request["name"])
-    response = DATASET_GROUPS.insert(call, arn, document, tags=request.get("tags"))
+    quota = Quota(call.backend.settings.dataset_groups)
+    response = DATASET_GROUPS.insert(call, arn, document, tags=request.get("tags"), quota=quota)
     return response | ({"domain": request["domain"]} if "domain" in request else {})
 
 

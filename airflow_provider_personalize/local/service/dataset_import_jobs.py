@@ -12,7 +12,7 @@ from airflow_provider_personalize.local.service.call import (
     require_location,
 )
 from airflow_provider_personalize.local.service.datasets import DATASETS
-from airflow_provider_personalize.local.store import ACTIVE, Resource, Store
+from airflow_provider_personalize.local.store import ACTIVE, Quota, Resource, Store
 
 DATASET_IMPORT_JOBS = Family(
     kind="dataset-import-job",
@@ -33,7 +33,6 @@ def create(call: Call, request: Request) -> Response:
     mode = request.get("importMode", "FULL")
     if mode == "INCREMENTAL" and not parts(call.backend.store, dataset.arn):
         raise InvalidInput(f"The first import into {dataset.arn} must be FULL.")
-    DATASET_IMPORT_JOBS.refuse_above(call, call.backend.settings.unfinished_dataset_import_jobs)
     document = {
         "jobName": request["jobName"],
         "datasetArn": dataset.arn,
@@ -43,7 +42,9 @@ def create(call: Call, request: Request) -> Response:
         "publishAttributionMetricsToS3": request.get("publishAttributionMetricsToS3"),
     }
     arn = DATASET_IMPORT_JOBS.arn(call, request["jobName"])
-    return DATASET_IMPORT_JOBS.insert(call, arn, document, parent=dataset.arn, tags=request.get("tags"), job=True)
+    quota = Quota(call.backend.settings.unfinished_dataset_import_jobs, unfinished=True)
+    tags = request.get("tags")
+    return DATASET_IMPORT_JOBS.insert(call, arn, document, parent=dataset.arn, tags=tags, job=True, quota=quota)
 
 
 def parts(store: Store, dataset_arn: str) -> list[Resource]:

@@ -11,6 +11,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import orjson
+
 from airflow_provider_personalize.local.datasets.schema import DatasetSchema, Field, parse_schema
 from airflow_provider_personalize.local.errors import InvalidInput, ResourceNotFound
 from airflow_provider_personalize.local.layout import resource_name
@@ -118,8 +120,8 @@ def _properties(record: Mapping[str, Any], schema: DatasetSchema, place: str) ->
     """The columns that ``properties`` gives values to."""
     place = f"{place}.properties"
     try:
-        given = json.loads(record.get("properties", "{}"))
-    except ValueError:  # RecursionError aside, whatever json finds
+        given = orjson.loads(record.get("properties", "{}"))  # not json, which overflows the stack on deep nesting
+    except ValueError:
         raise InvalidInput(f"{place} is not JSON.") from None
     if not isinstance(given, dict):
         raise InvalidInput(f"{place} must be a JSON object.")
@@ -158,7 +160,7 @@ def _value(field: Field, value: Any, place: str) -> Any:
         if value == int(value) and -(1 << (bits - 1)) <= value < 1 << (bits - 1):
             return int(value)
     nullable = " or null" if field.nullable else ""
-    raise InvalidInput(f"{place}: {field.name} must be a {field.type}{nullable}, not {json.dumps(value)}.")
+    raise InvalidInput(f"{place}: {field.name} must be of type {field.type}{nullable}, not {json.dumps(value)}.")
 
 
 def _check_complete(row: Mapping[str, Any], schema: DatasetSchema, place: str, without: Iterable[str] = ()) -> None:

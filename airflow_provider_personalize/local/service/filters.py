@@ -10,7 +10,7 @@ from airflow_provider_personalize.local.service import recipes
 from airflow_provider_personalize.local.service.call import Call, Family, Operation, Request, Response
 from airflow_provider_personalize.local.service.dataset_groups import DATASET_GROUPS
 from airflow_provider_personalize.local.service.schemas import SCHEMAS
-from airflow_provider_personalize.local.store import Resource
+from airflow_provider_personalize.local.store import Quota, Resource
 
 FILTERS = Family(
     kind="filter",
@@ -38,7 +38,8 @@ def create(call: Call, request: Request) -> Response:
         "filterExpression": request["filterExpression"],
     }
     arn = FILTERS.arn(call, request["name"])
-    return FILTERS.insert(call, arn, document, parent=group.arn, tags=request.get("tags"))
+    quota = Quota(call.backend.settings.filters_per_dataset_group, within=group.arn)
+    return FILTERS.insert(call, arn, document, parent=group.arn, tags=request.get("tags"), quota=quota)
 
 
 def require_fitting(call: Call, filter_arn: str, version: Resource) -> Resource:
@@ -60,16 +61,14 @@ def _columns(expression: FilterExpression) -> set[str]:
 
 
 def _refuse_beyond(call: Call, group_arn: str, columns: set[str]) -> None:
-    """Raise ``LimitExceededException`` for one filter too many, or for too many columns in all."""
-    settings = call.backend.settings
-    FILTERS.refuse_beyond(call, settings.filters_per_dataset_group, parent=group_arn)
+    """Raise ``LimitExceededException`` for too many columns in all filters of the dataset group."""
     everywhere = columns.union(
         *(
             _columns(parse_filter(other.document["filterExpression"]))
             for other in call.backend.store.children(group_arn, FILTERS.kind)
         )
     )
-    most = settings.fields_filtered_per_dataset_group
+    most = call.backend.settings.fields_filtered_per_dataset_group
     if len(everywhere) > most:
         raise LimitExceeded(
             f"The filters of a dataset group have at most {most} distinct fields; with this one they would have "

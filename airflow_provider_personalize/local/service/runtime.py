@@ -27,10 +27,11 @@ def recommend(call: Call, request: Request) -> Response:
     if entry.recipe_type in ELSEWHERE:
         raise InvalidInput(f"{entry.name} recommends no items: ask {ELSEWHERE[entry.recipe_type]}.")
     member = "itemId" if entry.recipe_type == recipes.RELATED_ITEMS else "userId"
-    if not request.get(member):
+    row = {member: request[member]} if request.get(member) else {}
+    # What is trending is the same for everyone, unless a filter asks who somebody is.
+    if not row and entry.recipe_type != recipes.POPULAR_ITEMS:
         raise InvalidInput(f"{entry.name} needs a {member}.")
-    results = _results(request, DEFAULT_RESULTS, MOST_RESULTS)
-    answered = _answer(call, request, campaign, version, {member: request[member]}, results)
+    answered = _answer(call, request, campaign, version, row, _results(request, DEFAULT_RESULTS, MOST_RESULTS))
     return {"itemList": [_shown("itemId", *each) for each in answered], **_id()}
 
 

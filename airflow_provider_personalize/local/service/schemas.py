@@ -5,6 +5,7 @@ from __future__ import annotations
 from airflow_provider_personalize.local.datasets.schema import SchemaError, parse_schema
 from airflow_provider_personalize.local.errors import InvalidInput, ResourceInUse
 from airflow_provider_personalize.local.service.call import Call, Family, Operation, Request, Response
+from airflow_provider_personalize.local.store import Quota
 
 SCHEMAS = Family(
     kind="schema",
@@ -20,9 +21,9 @@ def create(call: Call, request: Request) -> Response:
         parse_schema(request["schema"])
     except SchemaError as error:
         raise InvalidInput(f"Schema {request['name']} is not valid: {error}") from None
-    SCHEMAS.refuse_beyond(call, call.backend.settings.schemas)
     document = {member: request.get(member) for member in ("name", "schema", "domain")}
-    return SCHEMAS.insert(call, SCHEMAS.arn(call, request["name"]), document)
+    quota = Quota(call.backend.settings.schemas)
+    return SCHEMAS.insert(call, SCHEMAS.arn(call, request["name"]), document, quota=quota)
 
 
 def describe(call: Call, request: Request) -> Response:

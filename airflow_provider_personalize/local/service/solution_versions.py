@@ -9,7 +9,7 @@ from airflow_provider_personalize.local.layout import resource_name
 from airflow_provider_personalize.local.service import recipes
 from airflow_provider_personalize.local.service.call import Call, Family, Operation, Request, Response
 from airflow_provider_personalize.local.service.solutions import SOLUTIONS
-from airflow_provider_personalize.local.store import ACTIVE
+from airflow_provider_personalize.local.store import ACTIVE, Quota
 from airflow_provider_personalize.local.work import live_work
 
 SOLUTION_VERSIONS = Family(
@@ -30,7 +30,6 @@ def create(call: Call, request: Request) -> Response:
         _refuse_update(call, solution.arn, solution.document["recipeArn"])
     elif mode == "AUTOTRAIN":
         raise InvalidInput("trainingMode AUTOTRAIN is set by the service itself; use FULL.")
-    SOLUTION_VERSIONS.refuse_above(call, call.backend.settings.unfinished_solution_versions)
     version = secrets.token_hex(4)
     name = request.get("name")
     inherited = (
@@ -56,6 +55,7 @@ def create(call: Call, request: Request) -> Response:
         unique_name=f"{solution.arn}/name:{name}" if name else None,
         tags=request.get("tags"),
         job=True,
+        quota=Quota(call.backend.settings.unfinished_solution_versions, unfinished=True),
     )
 
 

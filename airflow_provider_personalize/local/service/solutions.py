@@ -21,7 +21,7 @@ from airflow_provider_personalize.local.service.call import (
 )
 from airflow_provider_personalize.local.service.dataset_groups import DATASET_GROUPS
 from airflow_provider_personalize.local.service.parameters import check_hpo, check_values
-from airflow_provider_personalize.local.store import UNFINISHED
+from airflow_provider_personalize.local.store import UNFINISHED, Quota
 
 SOLUTIONS = Family(
     kind="solution",
@@ -53,7 +53,6 @@ def create(call: Call, request: Request) -> Response:
         raise InvalidInput("recipeArn is required when performAutoML is false.")
     entry = recipes.require_built(request["recipeArn"])
     _check(request, entry)
-    SOLUTIONS.refuse_beyond(call, call.backend.settings.solutions_per_dataset_group, parent=group.arn)
     document = {
         "name": request["name"],
         "performHPO": request.get("performHPO", False),
@@ -66,7 +65,8 @@ def create(call: Call, request: Request) -> Response:
         "solutionConfig": request.get("solutionConfig"),
     }
     arn = SOLUTIONS.arn(call, request["name"])
-    return SOLUTIONS.insert(call, arn, document, parent=group.arn, tags=request.get("tags"))
+    quota = Quota(call.backend.settings.solutions_per_dataset_group, within=group.arn)
+    return SOLUTIONS.insert(call, arn, document, parent=group.arn, tags=request.get("tags"), quota=quota)
 
 
 def _check(request: Request, entry: recipes.CatalogueEntry) -> None:

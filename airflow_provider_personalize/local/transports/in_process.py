@@ -16,7 +16,7 @@ from botocore.session import Session
 
 from airflow_provider_personalize.local import runner, wire
 from airflow_provider_personalize.local.backend import open_backend
-from airflow_provider_personalize.local.constraints import ENDPOINTS
+from airflow_provider_personalize.service_model import ENDPOINTS
 
 EVENTS = tuple(f"before-send.{endpoint}" for endpoint in ENDPOINTS)
 

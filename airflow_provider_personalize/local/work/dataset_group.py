@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,20 +17,36 @@ from airflow_provider_personalize.local.work.records import records_of
 from airflow_provider_personalize.local.work.running import JobFailed
 
 
+@dataclass(frozen=True)
+class Snapshot:
+    """The files of a dataset group and their schemas at one moment, by dataset type; cheap to send to a process."""
+
+    files: Mapping[str, Sequence[Path]]
+    schemas: Mapping[str, DatasetSchema]
+
+    def load(self) -> Datasets:
+        return load_datasets(self.files, self.schemas)
+
+
+def snapshot(backend: Backend, group_arn: str, folder: Path) -> Snapshot:
+    """What a dataset group holds now; records put one by one are written to ``folder``, which must stay."""
+    files, schemas = {}, {}
+    for dataset in backend.store.children(group_arn, "dataset"):
+        kind, schema = dataset.document["datasetType"], schema_of(backend, dataset)
+        found = bulk_files(backend, dataset)
+        records = records_of(backend, dataset.arn, schema)
+        if len(records):  # after the imports, since the last record of an id counts
+            found.append(folder / f"{kind}.arrow")
+            records.write_ipc(found[-1], compression="uncompressed")
+        if found:
+            files[kind], schemas[kind] = found, schema
+    return Snapshot(files, schemas)
+
+
 def datasets_of(backend: Backend, group_arn: str) -> Datasets:
     """What a dataset group holds now."""
-    files, schemas = {}, {}
     with TemporaryDirectory(dir=scratch_directory(backend.root)) as folder:
-        for dataset in backend.store.children(group_arn, "dataset"):
-            kind, schema = dataset.document["datasetType"], schema_of(backend, dataset)
-            found = bulk_files(backend, dataset)
-            records = records_of(backend, dataset.arn, schema)
-            if len(records):  # after the imports, since the last record of an id counts
-                found.append(Path(folder, f"{kind}.arrow"))
-                records.write_ipc(found[-1], compression="uncompressed")
-            if found:
-                files[kind], schemas[kind] = found, schema
-        return load_datasets(files, schemas)
+        return snapshot(backend, group_arn, Path(folder)).load()
 
 
 def bulk_files(backend: Backend, dataset: Resource) -> list[Path]:

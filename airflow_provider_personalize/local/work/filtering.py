@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from airflow_provider_personalize.batch.filter_expression import FilterSyntaxError, parse_filter
 from airflow_provider_personalize.local.backend import Backend
+from airflow_provider_personalize.local.datasets.dataset import Datasets
 from airflow_provider_personalize.local.filters import Filter, UnsupportedFilterError, compile_filter
 from airflow_provider_personalize.local.recipes.model import Model
 from airflow_provider_personalize.local.store import Resource
@@ -12,10 +13,15 @@ from airflow_provider_personalize.local.work.running import JobFailed
 
 
 def compiled(backend: Backend, filter_: Resource, model: Model) -> Filter:
-    """The filter for a model's answers. Raises :class:`JobFailed` where it does not fit them."""
+    """The filter for a model's answers; raises as :func:`compiled_over`."""
     datasets = datasets_of(backend, filter_.document["datasetGroupArn"])
+    return compiled_over(datasets, filter_, model, backend.settings.filter_recent_events)
+
+
+def compiled_over(datasets: Datasets, filter_: Resource, model: Model, recent_events: int) -> Filter:
+    """The filter for a model's answers. Raises :class:`JobFailed` where it does not fit them."""
     try:
         expression = parse_filter(filter_.document["filterExpression"])
-        return compile_filter(expression, datasets, model, backend.settings.filter_recent_events)
+        return compile_filter(expression, datasets, model, recent_events)
     except (FilterSyntaxError, UnsupportedFilterError) as error:  # a schema that changed, or a filter for another id
         raise JobFailed(f"Filter {filter_.arn} does not fit this job: {error}") from None

@@ -9,12 +9,12 @@ from typing import Any
 
 import orjson
 
+from airflow_provider_personalize.batch.recipes import ROW_FORMATS
 from airflow_provider_personalize.local.backend import Backend
 from airflow_provider_personalize.local.layout import model_directory
 from airflow_provider_personalize.local.models import Model, ModelError, open_model
 from airflow_provider_personalize.local.recipes.model import SCORE_UNITS
 from airflow_provider_personalize.local.store import Resource
-from airflow_provider_personalize.local.work.batch import ROW_FORMATS
 from airflow_provider_personalize.local.work.filtering import compiled
 from airflow_provider_personalize.local.work.histories import current, fingerprint
 from airflow_provider_personalize.local.work.running import JobFailed

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from airflow_provider_personalize.local.backend import Backend
 from airflow_provider_personalize.local.layout import resource_name, scratch_directory
+from airflow_provider_personalize.local.progress import Progress
 from airflow_provider_personalize.local.store import Lease, Resource
 
 
@@ -24,8 +25,7 @@ class LeaseLost(Exception):
 class Running:
     backend: Backend
     lease: Lease
-    started: float = field(default_factory=time.monotonic)
-    progress: dict[str, Any] = field(default_factory=dict)
+    measured: Progress = field(default_factory=Progress)
 
     @property
     def scratch(self) -> Path:
@@ -48,14 +48,14 @@ class Running:
             raise JobFailed(f"Resource Arn {arn} does not exist any more.")
         return resource
 
+    @property
+    def progress(self) -> Mapping[str, Any]:
+        """What the store keeps of how far the work is."""
+        return self.measured.stored
+
     def report(self, done: int, total: int | None, unit: str) -> None:
         """How far the work is; stored with the next heartbeat."""
-        self.progress = {
-            "done": done,
-            "total": total,
-            "unit": unit,
-            "seconds": round(time.monotonic() - self.started, 1),
-        }
+        self.measured.report(done, total, unit)
 
     def before_publishing(self) -> None:
         """Raise :class:`LeaseLost` unless the lease is held now: called right before output is made visible."""

@@ -151,15 +151,30 @@ class TestWhatIsRead:
         expected = "".join('{},"{}"\n'.format(i, cell.replace('"', '""')) for i, cell in enumerate(cells))
         assert whole.read_text(encoding="utf-8") == expected
 
+    @pytest.mark.parametrize("cell", [" 5", "\t5", '" 5"', '"\t5"'])
+    @pytest.mark.parametrize("chunk", range(1, 12))
+    def test_a_blank_before_a_number_is_seen_wherever_the_file_is_cut(self, cell, chunk, tmp_path, monkeypatch):
+        monkeypatch.setattr(csv_import, "_CHUNK", chunk)
+        path = tmp_path / "in.csv"
+        path.write_text(f"I,A\na b,{cell}\n")
+        assert csv_import._has_indented_cell(path)
+        path.write_text("I,A\na b,5\nc \t,6\n")
+        assert not csv_import._has_indented_cell(path)
+
+    def test_records_without_a_value_and_blanks_in_text_do_not_hinder_the_others(self, imported):
+        table = imported(ITEMS, 'ITEM_ID,PLOT,PRICE,YEAR\na,"one, two",1,1999\n,,,\nb," three",2.5,\n')
+        assert table.rows() == [("a", "one, two", 1.0, 1999), ("b", " three", 2.5, None)]
+
     @settings(max_examples=80, deadline=None)
     @given(
         kind=st.sampled_from(["int", "long", "float", "double", "boolean", "string"]),
         cell=st.text("0123456789+-.eE_ xinfaNtrue", max_size=12)
         | st.from_regex(r"[+-]?\d{1,20}(\.\d*)?(e[+-]?\d{1,3})?", fullmatch=True),
+        quote=st.sampled_from(["", '"']),
     )
-    def test_the_exact_reader_finds_what_the_fast_one_refuses(self, kind, cell, tmp_path_factory):
+    def test_the_exact_reader_finds_what_the_fast_one_refuses(self, kind, cell, quote, tmp_path_factory):
         directory = tmp_path_factory.mktemp("agreement")
-        (directory / "in.csv").write_text(f'ITEM_ID,A\na,"{cell}"\n')
+        (directory / "in.csv").write_text(f"ITEM_ID,A\na,{quote}{cell}{quote}\n")
         schema = schema_of("Items", ITEM_ID="string", A=[kind, "null"])
         if csv_import._fault(schema.fields[1], cell) is None:
             assert import_csv([directory / "in.csv"], schema, directory / "out.arrow") == 1

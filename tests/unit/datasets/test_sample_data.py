@@ -86,3 +86,9 @@ def test_movielens_keeps_every_rating_title_and_genre(tmp_path):
     assert lines(target / "users.json") == [{"userId": "2"}, {"userId": "1"}]
     assert lines(target / "items.json") == [{"itemId": "10"}, {"itemId": "20"}]
     assert not (target / "users.csv").exists()
+
+
+def test_a_folder_without_ratings_is_named_with_what_it_lacks(tmp_path):
+    (tmp_path / "movies.csv").write_text("movieId,title,genres\n")
+    with pytest.raises(ValueError, match=r"is no MovieLens data set: it lacks ratings.csv\.$"):
+        convert_movielens(tmp_path, tmp_path / "out")

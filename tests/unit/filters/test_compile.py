@@ -211,6 +211,15 @@ class TestCurrentUser:
             text = f"INCLUDE ItemID WHERE Items.PRICE = 1 IF CurrentUser.{condition}"
             assert of_users(text, "cid", "nobody") == ["a" if meets else "abcde"] * 2
 
+    @pytest.mark.parametrize("row", [{}, {"itemId": "a"}])
+    def test_a_row_that_names_no_user_is_one_of_whom_nothing_is_known(self, row):
+        for text, left in {
+            "INCLUDE ItemID WHERE Items.PRICE = 1 IF CurrentUser.AGE > 0": "abcde",
+            'EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("*")': "abcde",
+            'INCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("*")': "",
+        }.items():
+            assert filtered(text, DATA, CATALOGUE, [row, None], "aws-popularity-count")[0] == left
+
 
 class TestCurrentItem:
     @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_personalize.local import store
-from airflow_provider_personalize.local.backend import Settings, available_cores, open_backend, read_settings
+from airflow_provider_personalize.local.backend import Settings, open_backend, read_settings
+from airflow_provider_personalize.local.cores import available_cores
 
 
 def test_a_directory_without_settings_has_the_services_quotas(tmp_path: Path) -> None:
@@ -23,6 +24,14 @@ def test_settings_are_read_from_the_directory(tmp_path: Path) -> None:
     assert (settings.filter_recent_events, settings.lease_seconds) == (5000, 2)
 
 
+def test_the_environment_may_name_the_executor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "settings.toml").write_text("executor = 'dask://here:8786'\n")
+    assert read_settings(tmp_path / "settings.toml").executor == "dask://here:8786"
+    monkeypatch.setenv("PERSONALIZE_LOCAL_EXECUTOR", "dask://there:8786")
+    assert read_settings(tmp_path / "settings.toml").executor == "dask://there:8786"
+    assert read_settings(tmp_path / "none.toml").executor == "dask://there:8786"
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -31,6 +40,8 @@ def test_settings_are_read_from_the_directory(tmp_path: Path) -> None:
         ("attempts = -1", "'attempts' must be a number of zero or more"),
         ("attempts = true", "'attempts' must be a number"),
         ("attempts =", "settings.toml: "),
+        ("executor = 'http://host:1'", "'executor' must be empty or dask://host:port"),
+        ("executor = 3", "'executor' must be empty or dask://host:port"),
     ],
 )
 def test_a_wrong_setting_is_named(tmp_path: Path, text: str, said: str) -> None:

@@ -87,6 +87,7 @@ def test_jobs_shows_status_and_failure_reason(tmp_path: Path) -> None:
     shown = run("jobs", "--root", str(tmp_path)).stdout
     assert "nightly" in shown
     assert "CREATE FAILED" in shown
+    assert "nightly" in run("jobs", "--root", str(tmp_path), "--follow").stdout  # which ends as nothing is left to do
 
 
 def test_sample_data_is_the_same_for_the_same_seed(tmp_path: Path) -> None:
@@ -102,3 +103,30 @@ def test_a_folder_that_is_not_movielens_is_refused(tmp_path: Path) -> None:
     result = run("sample-data", str(tmp_path / "out"), "--movielens", str(tmp_path))
     assert result.returncode == 2
     assert "ratings.csv" in result.stderr
+
+
+def test_validate_tells_what_is_wrong_with_an_input_and_exits_with_1(tmp_path: Path) -> None:
+    (tmp_path / "users.json").write_text('{"userId": "a"}\n{"userId": 17}\n')
+    found = run("validate", str(tmp_path / "users.json"), "--recipe", "aws-user-personalization")
+    assert found.returncode == 1
+    assert "2 rows for aws-user-personalization (BATCH_INFERENCE): 1 bad, 0 duplicate" in found.stdout
+    assert 'users.json, line 2: "userId" must be a string' in found.stdout
+
+
+def test_validate_passes_a_good_folder(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a").write_text('{"userId": "a", "filterValues": {"G": "\\"x\\""}}\n')
+    arguments = ("--recipe", "aws-user-personalization", "--filter", "INCLUDE ItemID WHERE Items.G IN ($G)")
+    found = run("validate", f"{tmp_path}/in/", *arguments)
+    assert (found.returncode, found.stderr) == (0, "")
+    assert "1 rows" in found.stdout
+
+
+@pytest.mark.parametrize(
+    ("recipe", "more", "said"),
+    [("aws-trending-now", (), "no batch job takes it"), ("aws-sims", ("--filter", "KEEP"), "Could not create filter")],
+)
+def test_validate_says_in_one_go_what_it_cannot_use(recipe: str, more: tuple[str, ...], said: str) -> None:
+    found = run("validate", "/nowhere", "--recipe", recipe, *more)
+    assert found.returncode == 2
+    assert said in found.stderr

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import multiprocessing
 import threading
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
-from airflow_provider_personalize.local.store import ACTIVE, AlreadyExists, Resource, Store
+from airflow_provider_personalize.local.store import (
+    ACTIVE,
+    AlreadyExists,
+    Quota,
+    QuotaReached,
+    Resource,
+    Store,
+    metadata,
+)
 
 ARN = "arn:aws:personalize:us-east-1:000000000000:"
 
@@ -21,8 +32,39 @@ def store(tmp_path: Path) -> Store:
     return store
 
 
-def job(name: str) -> Resource:
-    return Resource(f"{ARN}batch-inference-job/{name}", "batch-inference-job", {"jobName": name})
+@pytest.fixture(params=["sqlite", "postgresql"])
+def either(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """An empty store of each kind."""
+    if request.param == "sqlite":
+        yield request.getfixturevalue("store")
+        return
+    store = Store(request.getfixturevalue("postgresql"))
+    store.create_tables()
+    yield store
+    with store._db.begin() as connection:
+        for table in metadata.sorted_tables:
+            connection.execute(table.delete())
+
+
+def job(name: str, region: str = "us-east-1") -> Resource:
+    arn = f"arn:aws:personalize:{region}:000000000000:batch-inference-job/{name}"
+    return Resource(arn, "batch-inference-job", {"jobName": name})
+
+
+def admitted(store: Store, given: Sequence[Resource], quota: Quota, *, job: bool = False) -> int:
+    """How many of some resources that are created at one moment there is room for."""
+    start = threading.Barrier(len(given))
+
+    def create(resource: Resource) -> bool:
+        start.wait()
+        try:
+            store.insert(resource, job=job, quota=quota)
+        except QuotaReached:
+            return False
+        return True
+
+    with ThreadPoolExecutor(len(given)) as threads:
+        return sum(threads.map(create, given))
 
 
 def test_of_many_that_create_one_name_one_succeeds(store: Store) -> None:
@@ -39,6 +81,77 @@ def test_of_many_that_create_one_name_one_succeeds(store: Store) -> None:
     with ThreadPoolExecutor(8) as threads:
         assert sum(threads.map(create, range(8))) == 1
     assert len(store.job_states()) == 1
+
+
+def test_of_many_jobs_created_at_once_no_more_are_taken_than_the_quota(either: Store) -> None:
+    given = [job(f"j{number}") for number in range(12)]
+    assert admitted(either, given, Quota(5, unfinished=True), job=True) == 5
+    assert len(either.unfinished("batch-inference-job")) == 5
+    assert len(either.page("batch-inference-job", region="us-east-1")) == 5
+
+
+def test_of_many_resources_created_at_once_no_more_are_taken_than_the_quota(either: Store) -> None:
+    given = [Resource(f"{ARN}filter/{number}", "filter", {}, parent="group") for number in range(12)]
+    assert admitted(either, given, Quota(3, within="group")) == 3
+    either.insert(Resource(f"{ARN}filter/x", "filter", {}, parent="other"), quota=Quota(1, within="other"))
+
+
+def test_a_quota_counts_through_the_resources_between(either: Store) -> None:
+    for solution in ("a", "b"):
+        either.insert(Resource(f"{ARN}solution/{solution}", "solution", {}, parent="group"))
+    quota = Quota(2, within="group", through="solution")
+    given = [
+        Resource(f"{ARN}campaign/{number}", "campaign", {}, parent=f"{ARN}solution/{'ab'[number % 2]}")
+        for number in range(8)
+    ]
+    assert admitted(either, given, quota) == 2
+
+
+def test_finished_jobs_and_those_of_other_regions_do_not_count(either: Store) -> None:
+    quota = Quota(1, unfinished=True)
+    either.insert(job("a"), job=True, quota=quota)
+    either.insert(job("a", "eu-west-1"), job=True, quota=quota)
+    for _ in range(2):
+        lease = either.claim("me", lease_seconds=60)
+        assert lease
+        assert either.publish(lease, ACTIVE)
+    either.insert(job("b"), job=True, quota=quota)
+    with pytest.raises(QuotaReached):
+        either.insert(job("c"), job=True, quota=quota)
+
+
+def test_a_name_that_exists_is_said_to_exist_when_the_quota_is_reached_too(either: Store) -> None:
+    """So that whoever creates a job again, after a retry, finds the one that runs."""
+    quota = Quota(1, unfinished=True)
+    either.insert(job("a"), job=True, quota=quota)
+    with pytest.raises(AlreadyExists):
+        either.insert(job("a"), job=True, quota=quota)
+
+
+def test_the_revision_of_records_never_comes_back(either: Store) -> None:
+    """Not when as many are put as were deleted, nor when the dataset is deleted and made again."""
+    seen = [either.revision("dataset")]
+    either.insert(Resource("dataset", "dataset", {}))
+    for change in (
+        lambda: either.put("dataset", [("u1", {}), ("u2", {})]),
+        lambda: either.delete_records("dataset", ["u2"]),
+        lambda: either.put("dataset", [("u2", {})]),
+        lambda: either.delete("dataset"),
+        lambda: either.put("dataset", [("u1", {}), ("u2", {})]),
+    ):
+        change()
+        seen.append(either.revision("dataset"))
+    assert len(set(seen)) == len(seen)
+    either.delete_records("dataset", ["nobody"])
+    assert either.revision("dataset") == seen[-1]
+    assert either.revision("another") == 0
+
+
+def test_every_put_of_many_at_once_makes_a_revision(either: Store) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda number: either.put("dataset", [(None, {"n": number})]), range(40)))
+    assert either.revision("dataset") == 40
+    assert len(either.records_of("dataset")) == 40
 
 
 def test_each_job_is_claimed_once_however_many_claim(store: Store) -> None:
@@ -98,6 +211,37 @@ def test_pages_hold_what_was_there_when_the_listing_began_once(store: Store) -> 
     assert [r.document["jobName"] for r in first + rest] == ["j4", "j3", "j2", "j1", "j0"]
 
 
-def test_a_region_does_not_see_anothers(store: Store) -> None:
-    store.insert(job("a"))
-    assert store.page("batch-inference-job", region="eu-west-1") == []
+def test_a_region_does_not_see_anothers(either: Store) -> None:
+    either.insert(job("a"))
+    either.insert(job("b", "eu-west-1"))
+    for region, name in (("us-east-1", "a"), ("eu-west-1", "b")):
+        (found,) = either.page("batch-inference-job", region=region)
+        assert found.document["jobName"] == name
+    assert either.page("batch-inference-job", region="us-east-2") == []
+
+
+@pytest.mark.parametrize("parent", [None, f"{ARN}solution/s/v"])
+@pytest.mark.parametrize("before", [None, 1000])
+def test_a_page_is_found_and_ordered_by_an_index(store: Store, parent: str | None, before: int | None) -> None:
+    asked: list[tuple[str, Any]] = []
+    sa.event.listen(
+        store._db, "before_cursor_execute", lambda _c, _k, statement, given, *_: asked.append((statement, given))
+    )
+    store.page("batch-inference-job", region="us-east-1", parent=parent, before=before)
+    ((statement, given),) = asked
+    with store._read() as connection:
+        plan = [row.detail for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", given)]
+    used = "<expr>=? AND kind=?" if parent is None else "kind=? AND parent=?"
+    assert len(plan) == 1  # so nothing is sorted
+    assert plan[0].startswith("SEARCH resources USING INDEX")
+    assert used + (" AND seq<?" if before else "") in plan[0]
+
+
+def test_a_store_that_stays_connected_sees_what_others_write(store: Store) -> None:
+    kept = store.staying_connected()
+    for name in ("a", "b"):
+        assert kept.get(f"{ARN}batch-inference-job/{name}") is None
+        store.insert(job(name))
+        assert kept.get(f"{ARN}batch-inference-job/{name}")
+    kept.insert(job("c"))
+    assert store.get(f"{ARN}batch-inference-job/c")

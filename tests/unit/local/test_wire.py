@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
-import regex
 from botocore.model import Shape
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_personalize.local import constraints, wire
+from airflow_provider_personalize import service_model
+from airflow_provider_personalize.local import wire
 from airflow_provider_personalize.local.backend import Backend, open_backend
 from airflow_provider_personalize.local.service import OPERATIONS, REFUSED
 from airflow_provider_personalize.local.service.call import Call
+from airflow_provider_personalize.local.service.recipes import BUILT
+from tests.backends import ITEMS_SCHEMA, Refused, batch_request, call, fill, train
 from tests.contract.clients import endpoint_of
 
 ROLE = "arn:aws:iam::123456789012:role/PersonalizeRole"
@@ -97,7 +101,7 @@ def test_a_path_of_no_operation_is_unknown(backend: Backend) -> None:
 
 
 def test_every_operation_of_the_models_is_answered_or_refused_with_a_reason() -> None:
-    models = [constraints.service_model(endpoint).operation_names for endpoint in constraints.ENDPOINTS]
+    models = [service_model.service_model(endpoint).operation_names for endpoint in service_model.ENDPOINTS]
     assert sorted([*OPERATIONS, *REFUSED]) == sorted(name for names in models for name in names)
 
 
@@ -149,36 +153,92 @@ def test_file_locations_are_let_through_where_a_location_belongs_and_nowhere_els
     assert "s3DataDestination.path" in payload["message"]
 
 
-def test_every_pattern_of_the_model_compiles() -> None:
-    model = constraints.service_model()
-    patterns = {model.shape_for(name).metadata.get("pattern") for name in model.shape_names} - {None}
-    assert len(patterns) >= 10
-    for pattern in patterns:
-        regex.compile(pattern)
+@dataclass(frozen=True)
+class Lived:
+    """A backend that holds something of everything, and for each member of a request what would fit it there."""
+
+    backend: Backend
+    fitting: Mapping[str, Sequence[Any]]
 
 
-def values(shape: Shape) -> st.SearchStrategy[Any]:
-    """Values of the JSON types that the model asks for, within its bounds or not."""
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
+    root = tmp_path_factory.mktemp("lived")
+    backend = open_backend(root)
+    arns = fill(backend, root / "data")
+    versions = [arns.personalization, arns.segmentation]
+    versions += [train(backend, arns.group, f"aws-{name}") for name in ("personalized-ranking", "popularity-count")]
+    campaigns = [
+        call(backend, "CreateCampaign", name=f"c{number}", solutionVersionArn=version)["campaignArn"]
+        for number, version in enumerate(versions)
+        if version != arns.segmentation
+    ]
+    expression = "INCLUDE ItemID WHERE Items.GENRES IN ($GENRE)"
+    filter_ = call(backend, "CreateFilter", name="genre", datasetGroupArn=arns.group, filterExpression=expression)
+    tracker = call(backend, "CreateEventTracker", name="t", datasetGroupArn=arns.group)
+    base = "arn:aws:personalize:us-east-1:000000000000:"
+    recipes = [f"arn:aws:personalize:::recipe/{name}" for name in sorted(BUILT)]
+    return Lived(
+        backend,
+        {
+            "datasetGroupArn": [arns.group],
+            "datasetArn": [base + f"dataset/small/{kind}" for kind in ("INTERACTIONS", "ITEMS")],
+            "schemaArn": [base + f"schema/small-{kind}" for kind in ("INTERACTIONS", "ITEMS")],
+            "solutionVersionArn": versions,
+            "solutionArn": [version.rsplit("/", 1)[0] for version in versions],
+            "campaignArn": campaigns,
+            "filterArn": [arns.seen_filter, filter_["filterArn"]],
+            "recipeArn": recipes,
+            "resourceArn": [arns.group, versions[0], base + "schema/small-ITEMS"],
+            "trackingId": [tracker["trackingId"]],
+            "eventTrackerArn": [tracker["eventTrackerArn"]],
+            "roleArn": [ROLE],
+            "path": [f"file://{root}/data/", "s3://bucket/key"],
+            "dataLocation": [f"file://{root}/data/items.csv"],
+            "userId": ["u1", "nobody"],
+            "itemId": ["i1", "nothing"],
+            "inputList": [["i1", "i2"], ["i1", "i1", ""]],
+            "filterValues": [{"GENRE": '"comedy"'}, {"GENRE": "1"}, {"OTHER": ""}],
+            "filterExpression": [expression, 'EXCLUDE UserID WHERE Interactions.EVENT_TYPE IN ("*")', "INCLUDE"],
+            "properties": ['{"genres": "a"}', '{"genres": ["a", null]}', '{"itemId": 1e999}', "[[", "null", "1"],
+            "datasetType": ["Items", "users"],
+            "schema": [ITEMS_SCHEMA, "{}", "[]", '{"fields": [1]}'],
+            "eventType": ["watch", ""],
+            "itemAttribute": ["GENRES"],
+            "eventValueThreshold": ["0.5", "nan", "x"],
+            "maxNumberOfTrainingJobs": ["3", "0", "x", "\u0663"],
+            "maxParallelTrainingJobs": ["3", "1e3"],
+            "algorithmHyperParameters": [{"hidden_dimension": "40"}, {"bptt": "\u0663"}, {"recency_mask": ""}],
+            "itemExplorationConfig": [{"explorationWeight": "1"}, {"explorationItemAgeCutOff": "inf"}],
+            "excludedDatasetColumns": [{"ITEMS": ["GENRES"]}, {"x": []}],
+        },
+    )
+
+
+def values(shape: Shape, fitting: Mapping[str, Sequence[Any]], name: str = "") -> st.SearchStrategy[Any]:
+    """Values of the JSON types that the model asks for, within its bounds or not; often ``fitting`` ones."""
     kind = shape.type_name
+    if there := [value for value in fitting.get(name, ()) if isinstance(value, service_model.JSON_TYPES[kind])]:
+        return st.sampled_from(there) | values(shape, fitting)
     if kind == "structure":
-        required = {name: values(shape.members[name]) for name in shape.required_members}
-        optional = {name: values(member) for name, member in shape.members.items() if name not in required}
-        return st.fixed_dictionaries(required, optional=optional)
+        members = {name: values(member, fitting, name) for name, member in shape.members.items()}
+        required = {name: members.pop(name) for name in shape.required_members}
+        return st.fixed_dictionaries(required, optional=members)
     if kind == "list":
-        return st.lists(values(shape.member), max_size=2)
+        return st.lists(values(shape.member, fitting), max_size=2)
     if kind == "map":
-        return st.dictionaries(values(shape.key), values(shape.value), max_size=2)
+        return st.dictionaries(values(shape.key, fitting), values(shape.value, fitting), max_size=2)
     if kind == "string":
         choices = [st.text(max_size=20), st.sampled_from(["arn:aws:personalize:us-east-1:000000000000:schema/a", "a"])]
         if "enum" in shape.metadata:
             choices.append(st.sampled_from(shape.metadata["enum"]))
         return st.one_of(choices)
     return {
-        "integer": st.integers(-5, 2**40),
+        "integer": st.integers(-5, 2**40) | st.integers(1, 50),
         "double": st.floats(allow_nan=False, allow_infinity=False),
         "float": st.floats(allow_nan=False, allow_infinity=False, width=32),
         "boolean": st.booleans(),
-        "timestamp": st.integers(0, 2**31),
+        "timestamp": st.integers(0, 2**31) | st.floats(-1e300, 1e300),
     }[kind]
 
 
@@ -186,15 +246,17 @@ def values(shape: Shape) -> st.SearchStrategy[Any]:
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_any_request_shaped_by_the_model_gets_a_modelled_answer(
-    backend: Backend, operation: str, data: st.DataObject
+    lived: Lived, operation: str, data: st.DataObject
 ) -> None:
     endpoint = endpoint_of(operation)
-    model = constraints.service_model(endpoint).operation_model(operation)
-    body = orjson.dumps(data.draw(values(model.input_shape)))
+    model = service_model.service_model(endpoint).operation_model(operation)
+    # What stands there is not deleted, so that requests that come later find it.
+    fitting = {} if operation.startswith("Delete") else lived.fitting
+    body = orjson.dumps(data.draw(values(model.input_shape, fitting)))
     target, path = (
         (f"AmazonPersonalize.{operation}", "/") if endpoint == "personalize" else ("", model.http["requestUri"])
     )
-    answer = wire.handle(backend, target, body, region="us-east-1", path=path)
+    answer = wire.handle(lived.backend, target, body, region="us-east-1", path=path)
     status, payload = answer.status, orjson.loads(answer.body)
     errors = {shape.name: shape.metadata.get("error", {}).get("httpStatusCode", 400) for shape in model.error_shapes}
     if status == 200:
@@ -203,10 +265,17 @@ def test_any_request_shaped_by_the_model_gets_a_modelled_answer(
         assert status == ({"InvalidInputException": 400} | errors)[payload["__type"]], payload
 
 
+def test_json_inside_a_member_that_is_nested_too_deep_is_refused(lived: Lived) -> None:
+    endless = "[" * 100_000
+    with pytest.raises(Refused, match="is not JSON"):
+        call(lived.backend, "CreateSchema", name="deep", schema='{"fields":' + endless[:19_000])
+    items = [{"itemId": "i", "properties": endless[:20_000]}]
+    with pytest.raises(Refused, match="is not JSON"):
+        call(lived.backend, "PutItems", datasetArn=lived.fitting["datasetArn"][1], items=items)
+
+
 def test_no_answer_has_a_member_that_the_model_lacks(backend: Backend, tmp_path: Path) -> None:
     """Describe and List of every family, checked member by member against the model."""
-    from tests.backends import batch_request, call, fill
-
     own = open_backend(tmp_path)
     arns = fill(own, tmp_path / "data")
     (tmp_path / "u.json").write_text('{"userId":"u1"}\n')
@@ -250,11 +319,11 @@ def test_no_answer_has_a_member_that_the_model_lacks(backend: Backend, tmp_path:
         response = call(own, operation, **request_)
         (content,) = response.values()
         assert content, operation
-        assert_modelled(constraints.service_model().operation_model(operation).output_shape, response, operation)
+        assert_modelled(service_model.service_model().operation_model(operation).output_shape, response, operation)
 
 
 def assert_modelled(shape: Shape, value: Any, path: str) -> None:
-    assert isinstance(value, constraints.JSON_TYPES[shape.type_name]), path
+    assert isinstance(value, service_model.JSON_TYPES[shape.type_name]), path
     if shape.type_name == "structure":
         assert value.keys() <= shape.members.keys(), path
         for name, member in value.items():

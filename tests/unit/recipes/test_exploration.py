@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from airflow_provider_personalize.local.scoring.selection import Csr, Selection
+from airflow_provider_personalize.local.scoring.selection import Csr, Masks, Selection
 from tests.unit.recipes import planted
 
 V1 = "aws-user-personalization"
@@ -98,13 +98,13 @@ def test_items_with_fewer_interactions_are_drawn_more(trained):
 
 
 def test_a_filter_holds_for_explored_items(model):
-    odd = np.where(np.arange(len(model.labels)) % 2, 0, -np.inf).astype(np.float32)
+    odd = Masks.shared(np.arange(len(model.labels)) % 2 == 1, len(ROWS))
     excluded = Csr(np.arange(len(ROWS) + 1), np.full(len(ROWS), len(model.labels) - 1, np.int32))
-    selection = Selection(odd, excluded)
+    selection = Selection(excluded, masks=odd)
     answer = asking(model, 0.8).answer(ROWS, K, selection)
     assert (answer.ids % 2 == 1).all()
     assert (answer.ids != len(model.labels) - 1).all()
-    nothing = Selection(np.full(len(model.labels), -np.inf, np.float32))
+    nothing = Selection(masks=Masks.shared(np.zeros(len(model.labels), np.bool_), len(ROWS)))
     assert (asking(model, 0.8).answer(ROWS, K, nothing).ids == -1).all()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from airflow_provider_personalize.local.recipes import RECIPES, TrainingConfig
-from airflow_provider_personalize.local.scoring.selection import Selection
+from airflow_provider_personalize.local.scoring.selection import Masks, Selection
 from tests.unit.recipes import planted
 
 RECIPE = "aws-item-affinity"
@@ -50,8 +50,8 @@ def test_any_block_size_gives_the_same_bytes(trained):
 
 def test_a_filter_leaves_out_users(trained):
     model = trained(RECIPE)
-    bias = np.where(np.arange(planted.USERS) < 5, 0, -np.inf).astype(np.float32)
-    found = names(model, model.answer(rows_of(["i00"]), 50, Selection(bias)))
+    few = Selection(masks=Masks.shared(np.arange(planted.USERS) < 5, 1))
+    found = names(model, model.answer(rows_of(["i00"]), 50, few))
     assert sorted(found[0]) == planted.USER_IDS[:5]
 
 

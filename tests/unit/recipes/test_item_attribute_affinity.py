@@ -13,7 +13,7 @@ import pytest
 from airflow_provider_personalize.local.datasets.dataset import Datasets
 from airflow_provider_personalize.local.recipes import RECIPES, TrainingConfig, TrainingError
 from airflow_provider_personalize.local.recipes.item_attribute_affinity import NO_ATTRIBUTES
-from airflow_provider_personalize.local.scoring.selection import Selection
+from airflow_provider_personalize.local.scoring.selection import Masks, Selection
 from tests.unit.recipes import planted
 
 RECIPE = "aws-item-attribute-affinity"
@@ -128,8 +128,8 @@ def test_any_block_size_gives_the_same_answers(model):
 
 
 def test_a_filter_leaves_out_users(model):
-    bias = np.where(np.arange(planted.USERS) < 5, 0, -np.inf).astype(np.float32)
-    (users,), _ = ask(model, 'ITEMS.GROUP = "odd"', selection=Selection(bias))
+    few = Selection(masks=Masks.shared(np.arange(planted.USERS) < 5, 1))
+    (users,), _ = ask(model, 'ITEMS.GROUP = "odd"', selection=few)
     assert sorted(users) == planted.USER_IDS[:5]
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from airflow_provider_personalize.local.recipes import RECIPES, TrainingConfig, TrainingError
+from airflow_provider_personalize.local.recipes.popularity import TRENDS, trend_accuracy
 from airflow_provider_personalize.local.scoring.selection import Csr, Selection
 from tests.unit.recipes import planted
 
@@ -83,6 +84,23 @@ class TestTrendingNow:
         for frequency, first in (("30 minutes", "sudden"), ("2 hours", "eager")):
             model = fit("aws-trending-now", rows, trend_discovery_frequency=frequency)
             assert names(model, model.answer([{}], 1)) == [[first]]
+
+    def test_a_trend_that_goes_on_was_predicted(self):
+        """ "rising" has grown from 2 to 20 to 90: of all growth in the last interval it has what it should have."""
+        rows = self.rows(("rising", 2, 2), ("rising", 1, 20), ("rising", 0, 90))
+        metrics = fit("aws-trending-now", rows).manifest["metrics"]
+        assert metrics["trend_prediction_accuracy"] == 1
+        assert {"coverage", "mean_reciprocal_rank_at_25", "precision_at_25"} <= metrics.keys()
+
+    def test_a_trend_that_came_out_of_nothing_was_not(self):
+        usual = [(f"u{u}", f"old{i}", 100 * i, "click", 1.0) for u in range(30) for i in range(TRENDS)]
+        rows = usual + self.rows(("first", 2, 1), ("first", 1, 30), ("first", 0, 32), ("sudden", 0, 18))[len(USUAL) :]
+        assert fit("aws-trending-now", rows).manifest["metrics"]["trend_prediction_accuracy"] == 0.1
+
+    def test_the_accuracy_of_trends_is_the_share_of_the_greatest_growth(self):
+        growth = np.array([5, -3, 10, 0, 5])
+        assert trend_accuracy(np.array([2, 1, -1], np.int32), growth) == 0.5
+        assert trend_accuracy(np.array([2], np.int32), np.zeros(3, np.int64)) == 0
 
     def test_an_interval_that_the_service_does_not_have_is_refused(self):
         with pytest.raises(TrainingError, match="trend_discovery_frequency is '5 hours'; it must be one of 30 minutes"):

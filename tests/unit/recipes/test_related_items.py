@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from airflow_provider_personalize.local.recipes import RECIPES, TrainingConfig, TrainingError
-from airflow_provider_personalize.local.scoring.selection import Csr, Selection
+from airflow_provider_personalize.local.scoring.selection import Csr, Masks, Selection
 from tests.unit.recipes import planted
 
 SIMILAR, SEMANTIC = "aws-similar-items", "aws-semantic-similarity"
@@ -60,9 +60,9 @@ class TestAnswers:
     def test_a_filter_leaves_what_it_leaves(self, trained, recipe):
         model = trained(recipe)
         whole = asked(model, "i04", "unknown", k=ALL)
-        bias = np.where(np.arange(ALL) % 3 == 0, 0, -np.inf).astype(np.float32)
+        third = Masks.shared(np.arange(ALL) % 3 == 0, 2)
         excluded = Csr(np.array([0, 1, 2]), np.array([0, 6], np.int32))
-        part = asked(model, "i04", "unknown", k=5, selection=Selection(bias, excluded))
+        part = asked(model, "i04", "unknown", k=5, selection=Selection(excluded, masks=third))
         ids = model.answer_ids.to_list()
         for out, found, row in zip((0, 6), part, whole, strict=True):
             assert found == [item for item in row if ids.index(item) % 3 == 0 and ids.index(item) != out][:5]

@@ -10,7 +10,7 @@ import pytest
 
 from airflow_provider_personalize.local.recipes import RECIPES, TrainingConfig
 from airflow_provider_personalize.local.recipes.themes import Themes
-from airflow_provider_personalize.local.scoring.selection import Selection
+from airflow_provider_personalize.local.scoring.selection import Masks, Selection
 from tests.unit.recipes import planted
 
 RECIPE = "aws-similar-items"
@@ -68,14 +68,13 @@ def test_categories_may_have_several_values_and_names_any_case(trained):
 
 def test_a_filter_and_broken_rows_are_as_in_any_answer(trained, plots):
     model = trained(RECIPE)
-    bias = np.where(np.arange(ALL) % 5 == 0, 0, -np.inf).astype(np.float32)
-    answer, ids = ask(Themes(data(PLOT=plots), model, "NAME"), model, None, "i10", "?", selection=Selection(bias))
+    fifth = Selection(masks=Masks.shared(np.arange(ALL) % 5 == 0, 3))
+    answer, ids = ask(Themes(data(PLOT=plots), model, "NAME"), model, None, "i10", "?", selection=fifth)
     assert answer.themes[0] == ""
     assert ids[0] == []
     assert {model.answer_ids.to_list().index(item) % 5 for row in ids[1:] for item in row} == {0}
-    nothing, rows = ask(
-        Themes(data(), model, "NAME"), model, "i10", selection=Selection(np.full(ALL, -np.inf, np.float32))
-    )
+    nobody = Selection(masks=Masks.shared(np.zeros(ALL, np.bool_), 1))
+    nothing, rows = ask(Themes(data(), model, "NAME"), model, "i10", selection=nobody)
     assert (list(nothing.themes), rows) == ([""], [[]])
 
 

@@ -13,7 +13,7 @@ from airflow_provider_personalize.local.datasets.schema import parse_schema
 from airflow_provider_personalize.local.recipes import RECIPES, TrainingConfig, TrainingError, warp
 from airflow_provider_personalize.local.recipes import user_personalization as module
 from airflow_provider_personalize.local.recipes.events import training_events
-from airflow_provider_personalize.local.scoring.selection import Csr, Selection
+from airflow_provider_personalize.local.scoring.selection import Csr, Masks, Selection
 from tests.unit.recipes import planted
 
 V1, V2 = "aws-user-personalization", "aws-user-personalization-v2"
@@ -82,9 +82,9 @@ class TestAnswers:
         model = trained(recipe)
         users = rows_of(["u00", "stranger", "u07"])
         whole = model.answer(users, ALL)
-        bias = np.where(np.arange(ALL) % 3 == 0, 0, -np.inf).astype(np.float32)
+        third = Masks.shared(np.arange(ALL) % 3 == 0, 3)
         excluded = Csr(np.array([0, 1, 3, 3]), np.array([0, 3, 6], np.int32))
-        part = model.answer(users, 6, Selection(bias, excluded))
+        part = model.answer(users, 6, Selection(excluded, masks=third))
         for row, out in enumerate(([0], [3, 6], [])):
             scores = dict(zip(whole.ids[row].tolist(), whole.scores[row].tolist(), strict=True))
             expected = [i for i in whole.ids[row].tolist() if i % 3 == 0 and i not in out][:6]
@@ -92,7 +92,7 @@ class TestAnswers:
             assert part.scores[row].tolist() == [scores[i] for i in expected]
 
     def test_a_row_that_is_filtered_empty_has_no_ids_and_no_scores(self, trained, recipe):
-        nothing = Selection(np.full(ALL, -np.inf, np.float32))
+        nothing = Selection(masks=Masks.shared(np.zeros(ALL, np.bool_), 2))
         answer = trained(recipe).answer(rows_of(["u00", "stranger"]), 3, nothing)
         assert (answer.ids == -1).all()
         assert (answer.scores == 0).all()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 
-from airflow_provider_personalize.local.recipes import TrainingConfig
+from airflow_provider_personalize.local.recipes import TrainingConfig, warp
 from airflow_provider_personalize.local.recipes.model import epochs_progress
 from airflow_provider_personalize.local.recipes.warp import fit_warp_ensemble
 
@@ -38,7 +36,7 @@ def test_its_scores_are_the_sum_of_its_members():
 
 def test_the_number_of_processors_does_not_show(monkeypatch):
     threads = fit([4, 4, 4])
-    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(warp, "available_cores", lambda: 1)
     alone = fit([4, 4, 4])
     assert threads.rows.tobytes() == alone.rows.tobytes()
     assert threads.column_bias.tobytes() == alone.column_bias.tobytes()
