@@ -3,50 +3,111 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import count, islice
 from typing import BinaryIO
 
 from airflow_provider_personalize.batch.rows import MAX_LINE_BYTES, InputBlock, RowFormat, parse_block
 from airflow_provider_personalize.batch.style import Style
 
+#: Lines that are shuffled among themselves. Whoever cuts a file into parts cuts it after a multiple of as many.
+WINDOW = 64
 # A block of ordinary rows stays far below this; a block of long ones ends here, not at `block_rows` times 16 MiB.
 _BLOCK_BYTES = 16 * 1024 * 1024
 _DISCARD_BYTES = 1 << 20
 
 
+@dataclass(frozen=True, slots=True)
+class LineBlock:
+    """Lines with their ends, and the 1-based number of each in its file."""
+
+    lines: list[bytes]
+    numbers: Sequence[int]
+
+    def parse(self, row_format: RowFormat, style: Style) -> InputBlock:
+        return parse_block(self.lines, row_format, line_numbers=self.numbers, style=style)
+
+
 def read_blocks(
     stream: BinaryIO, row_format: RowFormat, *, style: Style, block_rows: int = 4096, first_line: int = 1
 ) -> Iterator[InputBlock]:
-    """The rows of a buffered binary ``stream`` in blocks of at most ``block_rows`` lines, in order.
+    """The rows of :func:`read_lines`, checked; blocks without a row (blank lines are none) are left out."""
+    for block in read_lines(stream, block_rows=block_rows, first_line=first_line):
+        if (parsed := block.parse(row_format, style)).rows:
+            yield parsed
 
-    A byte order mark at the start of the stream is dropped, blank lines give no row, lines end with LF or CRLF and the
-    last one need not. Of a line longer than 16 MiB only the beginning is held. ``first_line`` is the number of the
-    stream's first line, for a stream that starts inside a file. Raises what reading the stream raises, nothing else.
+
+def read_lines(
+    stream: BinaryIO,
+    *,
+    block_rows: int = 4096,
+    first_line: int = 1,
+    at_most: int | None = None,
+    shuffle: int | None = None,
+) -> Iterator[LineBlock]:
+    """The lines of a buffered binary ``stream`` in blocks of at most ``block_rows``.
+
+    A byte order mark at the start of a file is dropped, lines end with LF or CRLF and the last one need not. Of a line
+    longer than 16 MiB only the beginning is held. Raises what reading the stream raises, nothing else.
+
+    Args:
+        first_line: the number of the stream's first line, for a stream that starts inside a file.
+        at_most: how many lines to read; all where it is None.
+        shuffle: mix the lines of each :data:`WINDOW` by this seed and what they say, so that their order depends on
+            nothing else; None for the order of the stream.
     """
-    lines: list[bytes] = []
-    held = 0
-    for line in _lines(stream):
-        lines.append(line)
-        held += len(line)
-        if len(lines) == block_rows or held >= _BLOCK_BYTES:
-            block = parse_block(lines, row_format, first_line=first_line, style=style)
-            first_line += len(lines)
-            lines.clear()
-            held = 0
-            if block.rows:
-                yield block
-    if (block := parse_block(lines, row_format, first_line=first_line, style=style)).rows:
-        yield block
+    lines = islice(_lines(stream, has_mark=first_line == 1), at_most)
+    if shuffle is not None:
+        yield from _numbered_blocks(_shuffled(lines, first_line, shuffle), block_rows)
+        return
+    for block in _blocks(lines, block_rows):
+        yield LineBlock(block, range(first_line, first_line + len(block)))
+        first_line += len(block)
 
 
-def _lines(stream: BinaryIO) -> Iterator[bytes]:
+def _blocks(lines: Iterator[bytes], block_rows: int) -> Iterator[list[bytes]]:
+    held: list[bytes] = []
+    size = 0
+    for line in lines:
+        held.append(line)
+        size += len(line)
+        if len(held) == block_rows or size >= _BLOCK_BYTES:
+            yield held
+            held, size = [], 0
+    if held:
+        yield held
+
+
+def _shuffled(lines: Iterator[bytes], first_line: int, seed: int) -> Iterator[tuple[int, bytes]]:
+    salt = seed.to_bytes(16, "little", signed=True)
+    numbered = zip(count(first_line), lines)
+    while window := list(islice(numbered, WINDOW)):
+        window.sort(key=lambda pair: blake2b(pair[1].rstrip(b"\r\n"), digest_size=8, salt=salt).digest())
+        yield from window
+
+
+def _numbered_blocks(lines: Iterable[tuple[int, bytes]], block_rows: int) -> Iterator[LineBlock]:
+    numbers: list[int] = []
+
+    def noting() -> Iterator[bytes]:
+        for number, line in lines:
+            numbers.append(number)
+            yield line
+
+    for block in _blocks(noting(), block_rows):
+        yield LineBlock(block, numbers[: len(block)])
+        del numbers[: len(block)]
+
+
+def _lines(stream: BinaryIO, has_mark: bool) -> Iterator[bytes]:
     """Lines with their ends; of one that is too long, just enough bytes for it to be seen as too long."""
     longest = MAX_LINE_BYTES + len(codecs.BOM_UTF8 + b"\r\n")
-    at_start = True
     while line := stream.readline(longest):
         is_whole = len(line) < longest or line.endswith(b"\n")
-        yield line.removeprefix(codecs.BOM_UTF8) if at_start else line
-        at_start = False
+        yield line.removeprefix(codecs.BOM_UTF8) if has_mark else line
+        has_mark = False
         while not is_whole:
             rest = stream.readline(_DISCARD_BYTES)
             is_whole = not rest or rest.endswith(b"\n")

@@ -130,7 +130,7 @@ class InputBlock:
     errors: dict[int, str]
     """Position in `rows` -> message that names the line and the key."""
     first_line: int
-    """1-based number of the first line, rows and blank lines counted."""
+    """1-based number of the first of the lines, rows and blank lines counted."""
     line_numbers: list[int]
     """1-based line number of each row, for whoever finds fault with a row later."""
 
@@ -138,10 +138,21 @@ class InputBlock:
         return len(self.rows)
 
 
-def parse_block(lines: Sequence[bytes], row_format: RowFormat, *, first_line: int = 1, style: Style) -> InputBlock:
-    """Check ``lines`` (their ends, LF or CRLF, may still be on) against ``row_format``; no content makes it raise."""
-    block = InputBlock([], [], {}, first_line, [])
-    for line_number, line in enumerate(lines, first_line):
+def parse_block(
+    lines: Sequence[bytes],
+    row_format: RowFormat,
+    *,
+    first_line: int = 1,
+    line_numbers: Sequence[int] | None = None,
+    style: Style,
+) -> InputBlock:
+    """Check ``lines`` (their ends, LF or CRLF, may still be on) against ``row_format``; no content makes it raise.
+
+    ``line_numbers``: of each line, where they do not just count on from ``first_line``.
+    """
+    numbers = range(first_line, first_line + len(lines)) if line_numbers is None else line_numbers
+    block = InputBlock([], [], {}, min(numbers, default=first_line), [])
+    for line_number, line in zip(numbers, lines, strict=True):
         row: Row | None = None
         fault: str | None
         if is_too_long(line):

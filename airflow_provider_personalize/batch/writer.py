@@ -1,6 +1,6 @@
 """Output rows as bytes, exactly as the service writes them.
 
-Both functions take one block: ``inputs[i]`` is what stands after ``"input":`` (``InputBlock.inputs``), and a row named
+Each function takes one block: ``inputs[i]`` is what stands after ``"input":`` (``InputBlock.inputs``), and a row named
 in ``errors`` gets the error row, whatever else was given for it. Each row ends with a newline.
 """
 
@@ -13,8 +13,17 @@ import orjson
 from airflow_provider_personalize.batch.scores import format_score, join_scores
 from airflow_provider_personalize.batch.style import Style
 
-__all__ = ["Style", "format_score", "quote_ids", "write_recommendations", "write_segments", "write_themes"]
+__all__ = [
+    "Style",
+    "format_score",
+    "quote_ids",
+    "write_outputs",
+    "write_recommendations",
+    "write_segments",
+    "write_themes",
+]
 
+_OUTPUT = b'{"input":%b,"output":%b,"error":null}\n'
 _RECOMMENDATIONS = b'{"input":%b,"output":{"recommendedItems":[%b]},"error":null}\n'
 _SCORED_RECOMMENDATIONS = b'{"input":%b,"output":{"recommendedItems":[%b],"scores":[%b]},"error":null}\n'
 _SEGMENT = b'{"input": %b, "output": {"usersList": [%b]}, "error": null}\n'
@@ -52,6 +61,15 @@ def write_recommendations(
             _SCORED_RECOMMENDATIONS % (input_, b",".join(row_items), join_scores(row_scores))
             for input_, row_items, row_scores in zip(inputs, items, scores, strict=True)
         ]
+    return _joined(rows, inputs, errors, _ERROR[Style.COMPACT], Style.COMPACT)
+
+
+def write_outputs(inputs: Sequence[bytes], outputs: Sequence[bytes], errors: Mapping[int, str]) -> bytes:
+    """The rows of a batch inference job whose ``output`` objects are JSON already, compact.
+
+    Raises ValueError where the numbers of rows differ.
+    """
+    rows = [_OUTPUT % row for row in zip(inputs, outputs, strict=True)]
     return _joined(rows, inputs, errors, _ERROR[Style.COMPACT], Style.COMPACT)
 
 

@@ -137,6 +137,36 @@ def test_the_bytes_are_those_of_a_slow_obvious_writer(rows) -> None:
     assert written.decode() == "".join(slow(*row) for row in rows)
 
 
+@given(ROWS)
+def test_the_bytes_of_segments_and_themes_are_those_of_a_slow_obvious_writer(rows) -> None:
+    def plain(value: object, *separators: str) -> str:
+        return json.dumps(value, ensure_ascii=False, separators=separators)
+
+    segments, themes = "", ""
+    for item, answer, error in rows:
+        ids, scores = [id_ for id_, _ in answer], [unit / 1e7 for _, unit in answer]
+        given, failure = {"itemId": item}, {"errorMessage": error}
+        if error is None:
+            output = plain(ids, ",", ":")
+            segments += f'{{"input": {plain(given, ", ", ": ")}, "output": {{"usersList": {output}}}, "error": null}}\n'
+            output = {"recommendedItems": ids, "theme": item, "itemsThemeRelevanceScores": scores}
+            themes += plain({"input": given, "output": output}, ",", ":") + "\n"
+        else:
+            segments += plain({"input": given, "output": None, "error": failure}, ", ", ": ") + "\n"
+            themes += plain({"input": given, "error": failure}, ",", ":") + "\n"
+
+    inputs = [{"itemId": item} for item, _, _ in rows]
+    lists = [quote_ids(id_ for id_, _ in answer) for _, answer, _ in rows]
+    errors = {i: message for i, (_, _, message) in enumerate(rows) if message is not None}
+    assert write_segments([Style.SPACED.dumps(each) for each in inputs], lists, errors).decode() == segments
+    names, relevance = [item for item, _, _ in rows], [[unit / 1e7 for _, unit in answer] for _, answer, _ in rows]
+    written = write_themes([Style.COMPACT.dumps(each) for each in inputs], lists, names, relevance, errors)
+    # The notation of small reals differs (1e-7, 1e-07); their values do not.
+    assert [json.loads(line) for line in written.splitlines()] == [json.loads(line) for line in themes.split("\n")[:-1]]
+    if not any(0 < unit < 1000 for _, answer, _ in rows for _, unit in answer):
+        assert written.decode() == themes
+
+
 def test_real_segment_rows_are_reproduced_byte_for_byte() -> None:
     if not REAL_SEGMENTS.exists():
         pytest.skip(f"real output of the service is not here: {REAL_SEGMENTS}")

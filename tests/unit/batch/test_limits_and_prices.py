@@ -1,0 +1,48 @@
+"""Limits on rows, and what rows cost."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_personalize.batch.limits import Limit
+from airflow_provider_personalize.batch.prices import DEFAULT_PRICES, estimate
+from airflow_provider_personalize.batch.recipes import ROW_FORMATS, JobKind
+
+
+@pytest.mark.parametrize(
+    ("limit", "count", "total", "allowed"),
+    [
+        (0, 0, 10, True),
+        (0, 1, 10, False),
+        ("5", 5, 5, True),
+        ("10%", 1, 10, True),
+        ("10%", 2, 10, False),
+        ("0.5 %", 5, 1000, True),
+        ("100%", 7, 7, True),
+        ("1%", 0, 0, True),
+    ],
+)
+def test_a_limit_is_a_number_or_a_share(limit: int | str, count: int, total: int, allowed: bool) -> None:
+    assert Limit.parse(limit).allows(count, total) is allowed
+
+
+@pytest.mark.parametrize("text", ["many", "-1", "0.5", "101%", "%", "inf", "nan"])
+def test_what_is_neither_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="neither a number of rows nor a share"):
+        Limit.parse(text)
+
+
+def test_the_recipes_own_price_goes_before_that_of_its_kind_and_before_the_defaults() -> None:
+    prices = {"aws-sims": 1.0, "BATCH_INFERENCE": 2.0}
+    for recipe, per_thousand in (("aws-sims", 1.0), ("aws-user-personalization-v2", 2.0)):
+        found = estimate(500, recipe, JobKind.INFERENCE, prices)
+        assert found is not None
+        assert (found.per_thousand_rows, found.amount) == (per_thousand, per_thousand / 2)
+
+
+def test_what_is_billed_in_other_ways_has_no_default_price() -> None:
+    assert estimate(1, "aws-item-affinity", JobKind.SEGMENT) is None
+    assert estimate(1, "aws-similar-items", JobKind.THEMES) is None
+    assert estimate(1, "aws-user-personalization-v2", JobKind.INFERENCE) is None
+    assert estimate(1000, "aws-sims", JobKind.INFERENCE) is not None
+    assert set(DEFAULT_PRICES) <= set(ROW_FORMATS)
