@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from airflow.providers.amazon.aws.exceptions import WaiterMaxAttemptsError, WaiterTerminalFailure
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 from airflow.providers.amazon.aws.links.base_aws import BASE_AWS_CONSOLE_LINK, BaseAwsLink
 from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.amazon.aws.sensors.base_aws import AwsBaseSensor
-from airflow.providers.amazon.aws.triggers.base import AwsBaseWaiterTrigger
 from airflow.providers.amazon.aws.utils import validate_execute_complete_event
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
-from airflow.providers.amazon.aws.utils.waiter_with_logging import async_wait, wait
 from airflow.providers.common.compat.sdk import (
     AirflowException,
     AirflowFailException,
@@ -18,11 +15,15 @@ from airflow.providers.common.compat.sdk import (
     AirflowOptionalProviderFeatureException,
     AirflowSensorTimeout,
     AirflowSkipException,
+    BaseHook,
     XComArg,
     conf,
 )
+from airflow.sdk import Asset, AssetAlias
+from airflow.sdk.definitions.asset import AssetRef
 from airflow.sdk.exceptions import TaskDeferralTimeout
-from airflow.triggers.base import TriggerEvent
+from airflow.sdk.lineage import get_hook_lineage_collector
+from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
 
 __all__ = [
     "BASE_AWS_CONSOLE_LINK",
@@ -32,19 +33,21 @@ __all__ = [
     "AirflowOptionalProviderFeatureException",
     "AirflowSensorTimeout",
     "AirflowSkipException",
+    "Asset",
+    "AssetAlias",
+    "AssetRef",
     "AwsBaseHook",
     "AwsBaseOperator",
     "AwsBaseSensor",
-    "AwsBaseWaiterTrigger",
     "BaseAwsLink",
+    "BaseEventTrigger",
+    "BaseHook",
+    "BaseTrigger",
     "TaskDeferralTimeout",
     "TriggerEvent",
-    "WaiterMaxAttemptsError",
-    "WaiterTerminalFailure",
     "XComArg",
-    "async_wait",
     "aws_template_fields",
     "conf",
+    "get_hook_lineage_collector",
     "validate_execute_complete_event",
-    "wait",
 ]

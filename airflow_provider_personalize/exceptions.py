@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow_provider_personalize._compat import AirflowException, AirflowFailException
+from airflow_provider_personalize.failure_reasons import hint
 
 if TYPE_CHECKING:
     from airflow_provider_personalize.hooks.resources import PersonalizeResource
@@ -53,14 +54,40 @@ class PersonalizeConflictError(AirflowFailException):
         return partial(type(self), arn=self.arn, differences=self.differences), (str(self),)
 
 
-class PersonalizeLimitError(AirflowException):
-    """The service kept answering LimitExceededException for longer than the task may wait."""
+class PersonalizeMetricsError(AirflowFailException):
+    """A solution version's metrics are not good enough. They are what they are, so the task does not retry.
+
+    :ivar solution_version_arn: the version.
+    :ivar metrics: all its metrics by name.
+    """
+
+    def __init__(self, message: str, *, solution_version_arn: str, metrics: dict[str, float]) -> None:
+        super().__init__(message)
+        self.solution_version_arn = solution_version_arn
+        self.metrics = metrics
+
+    def __reduce__(self) -> tuple[Callable[..., Self], tuple[str]]:
+        return partial(type(self), **vars(self)), (str(self),)
+
+
+class PersonalizePermissionError(AirflowFailException):
+    """Something that a job needs is not there or not allowed. Somebody has to act, so the task does not retry.
+
+    :ivar findings: all that was looked at, as :class:`airflow_provider_personalize.hooks.preflight.Finding` describes.
+    """
+
+    def __init__(self, message: str, *, findings: list[dict[str, Any]]) -> None:
+        super().__init__(message)
+        self.findings = findings
+
+    def __reduce__(self) -> tuple[Callable[..., Self], tuple[str]]:
+        return partial(type(self), **vars(self)), (str(self),)
 
 
 class PersonalizeJobError(AirflowException):
     """Something about one job, import or training.
 
-    :ivar job_arn: the job.
+    :ivar job_arn: the job; None when there is none yet.
     :ivar status: its last known status, as the service spells it.
     :ivar failure_reason: the service's own words, when it gave any.
     :ivar input_uri: where it reads from, when known.
@@ -71,7 +98,7 @@ class PersonalizeJobError(AirflowException):
         self,
         message: str,
         *,
-        job_arn: str,
+        job_arn: str | None,
         status: str | None = None,
         failure_reason: str | None = None,
         input_uri: str | None = None,
@@ -87,6 +114,11 @@ class PersonalizeJobError(AirflowException):
     def __reduce__(self) -> tuple[Callable[..., Self], tuple[str]]:
         return partial(type(self), **vars(self)), (str(self),)
 
+    @property
+    def hint(self) -> str | None:
+        """What to do about the failure reason, when it is a known one."""
+        return hint(self.failure_reason)
+
     @classmethod
     def about(cls, resource: PersonalizeResource, what: str, facts: dict[str, Any]) -> Self:
         """Build the error from what :meth:`PersonalizeResource.facts` took out of a description.
@@ -97,7 +129,10 @@ class PersonalizeJobError(AirflowException):
         places = [f"{end}: {uri}" for end, uri in ends.items() if uri]
         reason = f": {facts['failure_reason']}" if facts["failure_reason"] else ""
         where = f" ({', '.join(places)})" if places else ""
-        return cls(f"Amazon Personalize {resource.label} {facts['job_arn']} {what}{reason}{where}", **facts)
+        advice = hint(facts["failure_reason"])
+        todo = f". {advice}" if advice else ""
+        subject = f"{resource.label} {facts['job_arn']}" if facts["job_arn"] else resource.label
+        return cls(f"Amazon Personalize {subject} {what}{reason}{where}{todo}", **facts)
 
 
 class PersonalizeJobFailedError(PersonalizeJobError):
@@ -114,3 +149,38 @@ class PersonalizeJobTimeoutError(PersonalizeJobError):
 
 class PersonalizeWaitError(PersonalizeJobError):
     """The job could not be watched any longer (access denied, ARN unknown, ...). What became of it is not known."""
+
+
+class PersonalizeLimitError(PersonalizeJobError):
+    """The service had no room for the job, or throttled its creation, for longer than the task may wait.
+
+    ``failure_reason`` is the service's last answer. There is no job.
+    """
+
+
+class PersonalizeBatchInputError(PersonalizeInputError):
+    """The input of a batch job is not as the job needs it.
+
+    :ivar report: what the validation found, as JSON values.
+    """
+
+    def __init__(self, message: str, *, report: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.report = report
+
+    def __reduce__(self) -> tuple[Callable[..., Self], tuple[str]]:
+        return partial(type(self), report=self.report), (str(self),)
+
+
+class PersonalizeOutputError(AirflowFailException):
+    """The output of a batch job is not what was asked for. Looking again would see the same, so it is not retried.
+
+    :ivar summary: what the output holds, as JSON values.
+    """
+
+    def __init__(self, message: str, *, summary: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.summary = summary
+
+    def __reduce__(self) -> tuple[Callable[..., Self], tuple[str]]:
+        return partial(type(self), summary=self.summary), (str(self),)

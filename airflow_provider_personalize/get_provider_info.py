@@ -41,9 +41,18 @@ def get_provider_info() -> dict[str, Any]:
                 },
             }
         ],
-        "operators": _modules("operators.batch_jobs", "operators.dataset_group", "operators.training"),
+        "operators": _modules(
+            "operators.batch_jobs",
+            "operators.check_output",
+            "operators.dataset_group",
+            "operators.metrics_gate",
+            "operators.output_table",
+            "operators.preflight",
+            "operators.training",
+            "operators.validate_input",
+        ),
         "sensors": _modules("sensors.personalize"),
-        "triggers": _modules("triggers.personalize"),
+        "triggers": _modules("triggers.personalize", "triggers.solution_versions"),
         "extra-links": [
             f"{_PACKAGE}.links.personalize.PersonalizeConsoleLink",
             f"{_PACKAGE}.links.personalize.PersonalizeInputLink",
@@ -62,6 +71,17 @@ def get_provider_info() -> dict[str, Any]:
                         "version_added": "0.1.0",
                         "type": "string",
                         "example": "staging-",
+                        "default": "",
+                    },
+                    "batch_prices": {
+                        "description": (
+                            "Price of 1,000 rows by recipe or by kind of job (``BATCH_INFERENCE``, "
+                            "``THEME_GENERATION``, ``BATCH_SEGMENT``), as JSON: what "
+                            "PersonalizeValidateBatchInputOperator estimates costs with."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": '{"aws-user-personalization": 0.067, "BATCH_SEGMENT": 1.5}',
                         "default": "",
                     },
                     "local_root": {

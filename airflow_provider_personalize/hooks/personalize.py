@@ -19,8 +19,10 @@ import os
 import re
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
+from statistics import median
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -33,10 +35,7 @@ from airflow_provider_personalize._compat import (
     AirflowNotFoundException,
     AirflowOptionalProviderFeatureException,
     AwsBaseHook,
-    WaiterMaxAttemptsError,
-    WaiterTerminalFailure,
     conf,
-    wait,
 )
 from airflow_provider_personalize.exceptions import (
     PersonalizeConnectionError,
@@ -44,8 +43,9 @@ from airflow_provider_personalize.exceptions import (
     PersonalizeJobFailedError,
     PersonalizeJobTimeoutError,
 )
+from airflow_provider_personalize.hooks.patience import error_code, passes, patiently
 from airflow_provider_personalize.hooks.resources import ACTIVE, SOLUTION_VERSION, PersonalizeResource
-from airflow_provider_personalize.hooks.waiting import WaiterWithDeadline
+from airflow_provider_personalize.hooks.waiting import Watch
 
 SERVICE = "personalize"
 DEFAULT_WAITER_DELAY = 60.0
@@ -56,6 +56,9 @@ UNROUTABLE_ENDPOINT = "http://personalize.local.invalid"
 ALREADY_EXISTS = "ResourceAlreadyExistsException"
 NOT_FOUND = "ResourceNotFoundException"
 LIMIT_EXCEEDED = "LimitExceededException"
+IN_USE = "ResourceInUseException"
+# A task asks again at once where jobs take seconds, and after a second where they take minutes.
+FIRST_PAUSE = 1.0
 # One for all sessions: each would read and keep megabytes of service models, in a triggerer one for each trigger.
 _LOADER = Loader()
 # A session that knows nothing of the machine: no profile, no ~/.aws, whatever AWS_PROFILE says.
@@ -64,10 +67,6 @@ _NO_AWS_FILES = {
     "config_file": (None, None, os.devnull, None),
     "credentials_file": (None, None, os.devnull, None),
 }
-
-
-def error_code(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))
 
 
 class PersonalizeHook(AwsBaseHook):
@@ -86,6 +85,8 @@ class PersonalizeHook(AwsBaseHook):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs["client_type"] = SERVICE
         super().__init__(*args, **kwargs)
+        #: Until when a call that the service throttles is repeated, in seconds since the epoch. None: ten minutes.
+        self.give_up_at: float | None = None
 
     # Where the client leads ------------------------------------------------------------------------------------------
 
@@ -258,13 +259,29 @@ class PersonalizeHook(AwsBaseHook):
 
     # What operators, sensors and triggers ask for --------------------------------------------------------------------
 
+    def call(self, operation: str, **arguments: Any) -> dict[str, Any]:
+        """Call an operation by its boto3 name, and again while it is throttled or the service cannot be reached.
+
+        :raises botocore.exceptions.ClientError: the service's typed errors, unchanged.
+        """
+        method = getattr(self.conn, operation)
+        answer: dict[str, Any] = patiently(
+            lambda: method(**arguments),
+            until=self.give_up_at,
+            first_pause=min(FIRST_PAUSE, self.waiter_delay),
+            log=self.log,
+        )
+        return answer
+
     def create(self, resource: PersonalizeResource, request: dict[str, Any]) -> str:
         """Create a resource.
+
+        A call whose answer was lost is repeated, so ResourceAlreadyExistsException may mean the caller's own.
 
         :return: its ARN.
         :raises botocore.exceptions.ClientError: the service's typed errors, unchanged.
         """
-        return str(getattr(self.conn, resource.create_operation)(**request)[resource.arn_member])
+        return str(self.call(resource.create_operation, **request)[resource.arn_member])
 
     def describe(self, resource: PersonalizeResource, arn: str) -> dict[str, Any]:
         """Describe a resource.
@@ -272,7 +289,7 @@ class PersonalizeHook(AwsBaseHook):
         :return: the answer without its wrapper.
         :raises botocore.exceptions.ClientError: ResourceNotFoundException when there is none.
         """
-        answer = getattr(self.conn, resource.describe_operation)(**{resource.arn_member: arn})
+        answer = self.call(resource.describe_operation, **{resource.arn_member: arn})
         description: dict[str, Any] = answer[resource.member]
         return description
 
@@ -294,10 +311,69 @@ class PersonalizeHook(AwsBaseHook):
                 return None
             raise
 
+    def pages(self, resource: PersonalizeResource, **arguments: str) -> Iterator[list[dict[str, Any]]]:
+        """The summaries of a List operation, a page at a time, in the service's order."""
+        while True:
+            answer = self.call(resource.list_operation, **arguments)
+            yield answer[resource.list_member]
+            if not answer.get("nextToken"):
+                return
+            arguments["nextToken"] = answer["nextToken"]
+
     def summaries(self, resource: PersonalizeResource, **arguments: str) -> Iterator[dict[str, Any]]:
         """The summaries of a List operation, page after page."""
-        for page in self.conn.get_paginator(resource.list_operation).paginate(**arguments):
-            yield from page[resource.list_member]
+        for page in self.pages(resource, **arguments):
+            yield from page
+
+    def recent(self, resource: PersonalizeResource, max_age: timedelta, parent_arn: str) -> Iterator[dict[str, Any]]:
+        """Describe the ``ACTIVE`` resources of a parent that were created within ``max_age``, newest first.
+
+        The service lists newest first, as far as is known; it does not promise to. So the search ends at a page without
+        any that is young enough, not at the first that is too old.
+
+        :param parent_arn: the solution version of batch jobs, the dataset of imports, the solution of its versions.
+        """
+        oldest = datetime.now(tz=UTC) - max_age
+        for page in self.pages(resource, **{resource.parent_member: parent_arn}):
+            young = [summary for summary in page if summary["creationDateTime"] >= oldest]
+            for summary in sorted(young, key=lambda summary: summary["creationDateTime"], reverse=True):
+                if summary["status"] == ACTIVE:
+                    yield self.describe(resource, str(summary[resource.arn_member]))
+            if not young:
+                return
+
+    def usual_duration(self, resource: PersonalizeResource, description: dict[str, Any]) -> float | None:
+        """How long the last ten ``ACTIVE`` resources like this one took: the median, in seconds.
+
+        Like this one: jobs with any version of the same solution, imports into the same dataset, versions of the same
+        solution. From one page of one List call, and only for a log line: None when it cannot be told, whatever the
+        cause.
+        """
+        if not resource.parent_member:
+            return None
+        try:
+            parent = str(description[resource.parent_member])
+            # Jobs are listed by solution version, and a new version has none yet.
+            of_solution = resource.parent_member == "solutionVersionArn"
+            answer = getattr(self.conn, resource.list_operation)(
+                **({} if of_solution else {resource.parent_member: parent})
+            )
+            family = f"{parent.rpartition('/')[0]}/" if of_solution else ""
+            alike = [
+                summary
+                for summary in answer[resource.list_member]
+                if summary["status"] == ACTIVE
+                and str(summary.get(resource.parent_member, "")).startswith(family)
+                and summary[resource.arn_member] != description.get(resource.arn_member)
+            ]
+            newest = sorted(alike, key=lambda summary: summary["creationDateTime"], reverse=True)[:10]
+            durations = [
+                (summary["lastUpdatedDateTime"] - summary["creationDateTime"]).total_seconds() for summary in newest
+            ]
+            return median(durations) if durations else None
+        except Exception as error:
+            self.log.debug("How long these usually take cannot be told: %s", error)
+            return None
 
     @staticmethod
     def job_arn(kind: str, name: str, sibling_arn: str) -> str:
@@ -312,6 +388,14 @@ class PersonalizeHook(AwsBaseHook):
         if len(parts) != 6 or parts[0] != "arn" or not parts[4]:
             raise PersonalizeInputError(f"{sibling_arn!r} is not the ARN of a resource in an account.")
         return ":".join((*parts[:5], f"{kind}/{name}"))
+
+    def solution_metrics(self, solution_version_arn: str) -> dict[str, float]:
+        """The offline metrics of a solution version, by name.
+
+        :raises botocore.exceptions.ClientError: ResourceInUseException while it is being trained.
+        """
+        answer = self.call("get_solution_metrics", solutionVersionArn=solution_version_arn)
+        return {name: float(value) for name, value in answer["metrics"].items()}
 
     def latest_active_solution_version(self, solution_arn: str) -> str:
         """The ARN of a solution's newest ``ACTIVE`` version, by creation time.
@@ -329,31 +413,42 @@ class PersonalizeHook(AwsBaseHook):
         return str(max(active, key=lambda version: version["creationDateTime"])["solutionVersionArn"])
 
     def wait_until_active(
-        self, resource: PersonalizeResource, arn: str, *, delay: float, max_attempts: int, limit: float
-    ) -> None:
-        """Poll until the resource is ``ACTIVE``, logging every poll.
+        self,
+        resource: PersonalizeResource,
+        arn: str,
+        *,
+        delay: float,
+        limit: float,
+        deadline: float | None = None,
+        usual: float | None = None,
+    ) -> dict[str, Any]:
+        """Poll until the resource is ``ACTIVE``, logging each change of its status.
+
+        A poll that is throttled, or that the service does not answer, is one poll missed; nothing but the limit ends
+        the wait for that.
 
         :param delay: seconds between polls.
-        :param max_attempts: how many polls at most.
-        :param limit: seconds after which it gives up, throttled polls included.
+        :param limit: seconds after which it gives up; for the message when ``deadline`` says the time.
+        :param deadline: when it gives up, in seconds since the epoch. None: ``limit`` from now.
+        :param usual: how many seconds such a resource usually takes, for the log.
+        :return: the last description.
         :raises PersonalizeJobFailedError: when it ended in failure.
         :raises PersonalizeJobTimeoutError: when it was not finished within the limit.
         """
-        waiter = WaiterWithDeadline(self.get_waiter(resource.waiter_name), time.time() + limit)
-        try:
-            wait(
-                waiter=waiter,
-                waiter_delay=delay,  # type: ignore[arg-type]  # it only sleeps: fractions are fine
-                waiter_max_attempts=max_attempts,
-                args={resource.arn_member: arn},
-                failure_message=f"Amazon Personalize {resource.label} failed",
-                status_message=f"Amazon Personalize {resource.label} {arn} is not done yet",
-                status_args=[f"{resource.member}.status", f"{resource.member}.failureReason"],
-            )
-        except WaiterTerminalFailure as error:
-            self.raise_failed(resource, arn, error.last_response[resource.member], cause=error)
-        except WaiterMaxAttemptsError as error:
-            self.settle_late(resource, arn, limit, cause=error)
+        watch = Watch(resource, arn, time.time() + limit if deadline is None else deadline, delay, self.log, usual)
+        describe = getattr(self.conn, resource.describe_operation)
+        while not watch.is_over:
+            try:
+                description = describe(**{resource.arn_member: arn})[resource.member]
+            except Exception as error:
+                watch.has_missed(error)
+            else:
+                if watch.has_ended(description):
+                    if resource.has_failed(description.get("status")):
+                        self.raise_failed(resource, arn, description)
+                    return dict(description)
+            time.sleep(watch.pause)
+        return self.settle_late(resource, arn, limit, last=watch.description)
 
     @staticmethod
     def raise_failed(
@@ -370,22 +465,37 @@ class PersonalizeHook(AwsBaseHook):
         ) from cause
 
     def settle_late(
-        self, resource: PersonalizeResource, arn: str, limit: float, *, cause: Exception | None = None
-    ) -> None:
+        self,
+        resource: PersonalizeResource,
+        arn: str,
+        limit: float,
+        *,
+        last: dict[str, Any] | None = None,
+        cause: Exception | None = None,
+    ) -> dict[str, Any]:
         """Look once more after the limit: a resource that has become ``ACTIVE`` meanwhile is not late.
 
+        :param last: what was seen of it before, for when the service does not answer this time.
+        :return: its description.
         :raises PersonalizeJobFailedError: when it has failed meanwhile.
-        :raises PersonalizeJobTimeoutError: when it still runs.
+        :raises PersonalizeJobTimeoutError: when it still runs, or when what became of it cannot be seen.
         """
-        description = self.describe(resource, arn)
+        description, unseen = last or {}, ""
+        try:
+            description = getattr(self.conn, resource.describe_operation)(**{resource.arn_member: arn})[resource.member]
+        except Exception as error:
+            if not passes(error):
+                raise
+            unseen = f" as far as could be seen ({error})"
         status = description.get("status")
         if status == ACTIVE:
-            return
+            return description
         if resource.has_failed(status):
             self.raise_failed(resource, arn, description, cause=cause)
         raise PersonalizeJobTimeoutError.about(
             resource,
-            f"was still {status} after {limit:g} seconds, the limit; it keeps running, and the next attempt adopts it",
+            f"was still {status}{unseen} after {limit:g} seconds, the limit; it keeps running, and the next attempt "
+            "adopts it",
             resource.facts(arn, description),
         ) from cause
 

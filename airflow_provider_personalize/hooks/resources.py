@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 ACTIVE = "ACTIVE"
+_IN_BETWEEN = frozenset({"PENDING", "IN PROGRESS", "CREATE PENDING", "CREATE IN PROGRESS", "CREATE STOPPING"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,8 @@ class PersonalizeResource:
     :param input_member: path of members to the location it reads.
     :param output_member: path of members to the location it writes.
     :param listing: the member of a List answer, where it is not the noun's plural.
+    :param parent_member: the member that names what it is made from: the model of a job, the dataset of an import. A
+        List operation takes it as a filter.
     """
 
     noun: str
@@ -32,6 +35,7 @@ class PersonalizeResource:
     input_member: tuple[str, ...] = ()
     output_member: tuple[str, ...] = ()
     listing: str = ""
+    parent_member: str = ""
 
     @property
     def kind(self) -> str:
@@ -77,6 +81,10 @@ class PersonalizeResource:
         """Whether nothing will come of it. Any status that is neither this nor ``ACTIVE`` means: keep waiting."""
         return status is not None and status.replace("_", " ") in self.failed_statuses
 
+    def is_known(self, status: str | None) -> bool:
+        """Whether it is one of the documented statuses of a creation, in either spelling."""
+        return status == ACTIVE or self.has_failed(status) or str(status).replace("_", " ") in _IN_BETWEEN
+
     def facts(self, arn: str, description: dict[str, Any]) -> dict[str, Any]:
         """What an error or an event says about it: plain strings only, so that they can be serialised.
 
@@ -116,17 +124,24 @@ BATCH_INFERENCE_JOB = PersonalizeResource(
     name_member="jobName",
     input_member=("jobInput", "s3DataSource", "path"),
     output_member=("jobOutput", "s3DataDestination", "path"),
+    parent_member="solutionVersionArn",
 )
 BATCH_SEGMENT_JOB = PersonalizeResource(
     "batch_segment_job",
     name_member="jobName",
     input_member=("jobInput", "s3DataSource", "path"),
     output_member=("jobOutput", "s3DataDestination", "path"),
+    parent_member="solutionVersionArn",
 )
 DATASET_IMPORT_JOB = PersonalizeResource(
-    "dataset_import_job", name_member="jobName", input_member=("dataSource", "dataLocation")
+    "dataset_import_job",
+    name_member="jobName",
+    input_member=("dataSource", "dataLocation"),
+    parent_member="datasetArn",
 )
-SOLUTION_VERSION = PersonalizeResource("solution_version", failed_statuses=("CREATE FAILED", "CREATE STOPPED"))
+SOLUTION_VERSION = PersonalizeResource(
+    "solution_version", failed_statuses=("CREATE FAILED", "CREATE STOPPED"), parent_member="solutionArn"
+)
 DATASET_GROUP = PersonalizeResource("dataset_group")
 SCHEMA = PersonalizeResource("schema")
 DATASET = PersonalizeResource("dataset")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 import time
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
 
 from botocore.exceptions import ClientError, ParamValidationError
 
@@ -19,37 +19,38 @@ from airflow_provider_personalize._compat import (
     validate_execute_complete_event,
 )
 from airflow_provider_personalize.exceptions import (
-    PersonalizeConflictError,
     PersonalizeInputError,
     PersonalizeJobFailedError,
     PersonalizeLimitError,
     PersonalizeWaitError,
 )
+from airflow_provider_personalize.hooks.patience import error_code, is_throttling, passes
 from airflow_provider_personalize.hooks.personalize import (
     ALREADY_EXISTS,
     DEFAULT_WAITER_DELAY,
+    IN_USE,
     LIMIT_EXCEEDED,
     PersonalizeHook,
-    error_code,
 )
-from airflow_provider_personalize.hooks.resources import ACTIVE, PersonalizeResource
-from airflow_provider_personalize.hooks.waiting import attempts_within
+from airflow_provider_personalize.hooks.resources import ACTIVE, SOLUTION_VERSION, PersonalizeResource
+from airflow_provider_personalize.hooks.waiting import progress
 from airflow_provider_personalize.links.personalize import (
     PersonalizeConsoleLink,
     PersonalizeInputLink,
     PersonalizeOutputLink,
     s3_folder,
 )
-from airflow_provider_personalize.operators import fields
-from airflow_provider_personalize.operators.identity import Attempts, differences, fingerprint, numbered
-from airflow_provider_personalize.triggers.personalize import PersonalizeTrigger
+from airflow_provider_personalize.operators import fields, lineage
+from airflow_provider_personalize.operators.identity import differences
+from airflow_provider_personalize.operators.intent import POLICIES, Intent
+from airflow_provider_personalize.operators.record import recall
+from airflow_provider_personalize.triggers.personalize import PersonalizeSlotTrigger, PersonalizeTrigger
 
 if TYPE_CHECKING:
+    from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
 
-STATE_KEY = "personalize_job"
 LONGEST_PAUSE = 600.0
-MOST_NAMES = 100
 # The trigger ends by itself at the deadline; the deferral's own timeout is for a triggerer that does not get that far.
 DEFERRAL_GRACE = 120.0
 # Members of a create request whose ARN tells the account and region of the job.
@@ -64,7 +65,12 @@ class PersonalizeJobOperator(AwsBaseOperator[PersonalizeHook]):
 
     :param job_name: the job's name (templated). None: one made of Dag, task and a hash that stays over retries and
         changes with a clear or with the request. A name of your own should differ from run to run, since the
-        service never frees a name: a task that finds it taken by the same request adopts that job, finished or not.
+        service never frees a name; a task that was cleared appends a number to it.
+    :param if_exists: what to do when ``job_name`` is taken by a job that is not this task instance's own (templated):
+        ``adopt`` it when it is of the same request, and fail otherwise; ``rename`` to the next free number; or
+        ``fail``. A retry adopts its own job whatever this says. docs/operators.md has every case.
+    :param max_age: reuse an ``ACTIVE`` job of the same request that was created at most so long ago, whoever created
+        it: a timedelta or seconds (templated). None: never. A task that was cleared does not ask.
     :param tags: tags of the job (templated): ``{key: value}``, or a list of ``{"tagKey": ..., "tagValue": ...}``, or
         the JSON text of either.
     :param create_job_kwargs: more members of the create request, in the API's spelling (templated), or their JSON
@@ -75,8 +81,9 @@ class PersonalizeJobOperator(AwsBaseOperator[PersonalizeHook]):
     :param waiter_delay: seconds between polls (templated). None: the connection's
         ``service_config.personalize.waiter_delay``, else 60.
     :param waiter_max_attempts: how many polls at most (templated). Together with ``waiter_delay`` (60 where it is
-        None) it is the limit in seconds: 24 hours by default, the same in every mode. A limit reached fails the
-        attempt and leaves the job running; the next attempt adopts it.
+        None) it is the limit in seconds: 24 hours by default, the same in every mode, for room in the service and
+        the job itself together. A limit reached fails the attempt and leaves the job running; the next attempt
+        adopts it.
     :param aws_conn_id: The Airflow connection used for AWS credentials, and for where Personalize is (see
         :mod:`airflow_provider_personalize.hooks.personalize`). One that does not exist is an error.
     :param region_name: AWS region_name. If not specified then the default boto3 behaviour is used.
@@ -84,7 +91,7 @@ class PersonalizeJobOperator(AwsBaseOperator[PersonalizeHook]):
     :param botocore_config: Configuration dictionary (key-values) for botocore client.
     :return: the job's ARN.
     :raises PersonalizeInputError: when an argument is missing or malformed, or the service refuses the request.
-    :raises PersonalizeConflictError: when the name is taken by a job that differs from the request.
+    :raises PersonalizeConflictError: when the name is taken and ``if_exists`` does not allow for it.
     :raises PersonalizeLimitError: when the service had no room for the job within the limit.
     :raises PersonalizeJobFailedError: when the job failed.
     :raises PersonalizeJobTimeoutError: when it was not finished within the limit.
@@ -93,7 +100,7 @@ class PersonalizeJobOperator(AwsBaseOperator[PersonalizeHook]):
     aws_hook_class = PersonalizeHook
     resource: ClassVar[PersonalizeResource]
     template_fields: Sequence[str] = aws_template_fields(
-        "job_name", "tags", "create_job_kwargs", "waiter_delay", "waiter_max_attempts"
+        "job_name", "if_exists", "max_age", "tags", "create_job_kwargs", "waiter_delay", "waiter_max_attempts"
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"tags": "json", "create_job_kwargs": "json"}
     operator_extra_links = (PersonalizeConsoleLink(), PersonalizeInputLink(), PersonalizeOutputLink())
@@ -103,6 +110,8 @@ class PersonalizeJobOperator(AwsBaseOperator[PersonalizeHook]):
         self,
         *,
         job_name: str | None = None,
+        if_exists: Literal["adopt", "rename", "fail"] | str = "adopt",
+        max_age: timedelta | float | str | None = None,
         tags: Mapping[str, str] | Sequence[Mapping[str, str]] | str | None = None,
         create_job_kwargs: Mapping[str, Any] | str | None = None,
         wait_for_completion: bool = True,
@@ -113,6 +122,8 @@ class PersonalizeJobOperator(AwsBaseOperator[PersonalizeHook]):
     ) -> None:
         super().__init__(**kwargs)
         self.job_name = job_name
+        self.if_exists = if_exists
+        self.max_age = max_age
         self.tags = tags
         self.create_job_kwargs = create_job_kwargs
         self.wait_for_completion = wait_for_completion
@@ -121,6 +132,9 @@ class PersonalizeJobOperator(AwsBaseOperator[PersonalizeHook]):
         self.waiter_max_attempts = waiter_max_attempts
         self._templates: dict[str, Any] = {}
         self._arn: str | None = None
+        self._asked_for: str | None = None
+        self._began = 0.0
+        self._pause: float | None = None
 
     # What a subclass says --------------------------------------------------------------------------------------------
 
@@ -141,9 +155,36 @@ class PersonalizeJobOperator(AwsBaseOperator[PersonalizeHook]):
         sibling = next(request[member] for member in _SIBLINGS if member in request)
         return self.hook.find(self.resource, self.hook.job_arn(self.resource.kind, name, sibling))
 
+    def runs(self, description: dict[str, Any]) -> bool:
+        """Whether the job is neither done nor failed; in doubt it is."""
+        status = description.get("status")
+        return status != ACTIVE and not self.resource.has_failed(status)
+
+    def running(self, names: Iterable[Iterable[str]], request: dict[str, Any]) -> dict[str, Any] | None:
+        """Describe the job that still runs and has one of these names; None when there is none.
+
+        :param names: groups of names; in a group, no name is taken unless the one before it is.
+        """
+        for group in names:
+            for name in group:
+                description = self.existing(name, request)
+                if description is None:
+                    break
+                if self.runs(description):
+                    return description
+        return None
+
     def conflicts(self, request: dict[str, Any], description: dict[str, Any]) -> tuple[Any, ...]:
         """Where an existing job is not what was asked for."""
         return tuple(differences(request, description))
+
+    def reads(self, request: dict[str, Any]) -> list[str]:
+        """Locations and ARNs that the job reads, for lineage."""
+        return [uri for uri in (self.resource.facts("", request)["input_uri"],) if uri]
+
+    def writes(self, request: dict[str, Any]) -> list[str]:
+        """Locations and ARNs that the job writes, for lineage."""
+        return [uri for uri in (self.resource.facts("", request)["output_uri"],) if uri]
 
     def _arn_field(self, field: str) -> str:
         return fields.arn(field, getattr(self, field), self._templates.get(field))
@@ -164,132 +205,118 @@ class PersonalizeJobOperator(AwsBaseOperator[PersonalizeHook]):
     # Running ---------------------------------------------------------------------------------------------------------
 
     def execute(self, context: Context) -> str:
+        return self._run(context, began=time.time())
+
+    def create_again(self, context: Context, event: dict[str, Any] | None = None, *, began: float, pause: float) -> str:
+        """Go on after a :class:`PersonalizeSlotTrigger`: as at first, with what is left of the limit."""
+        validate_execute_complete_event(event)
+        return self._run(context, began=began, pause=pause)
+
+    def _run(self, context: Context, *, began: float, pause: float | None = None) -> str:
+        self._began = began
+        self.hook.give_up_at = began + self._limit
+        request = self._complete_request()
+        self._pause = pause
+        intent = Intent(
+            operator=self,
+            context=context,
+            request=request,
+            given=self.given_name(),
+            policy=fields.choice("if_exists", self.if_exists, *POLICIES),
+            max_age=fields.duration("max_age", self.max_age),
+        )
+        self._arn = arn = intent.fulfilled(found_no_room=pause is not None)
+        self._show_links(context, request)
+        if not self.wait_for_completion:
+            return self._finished(context, self.resource.facts(arn, request))
+        return self._wait(context, arn)
+
+    def _complete_request(self) -> dict[str, Any]:
         request = fields.merged(self.request(), fields.mapping("create_job_kwargs", self.create_job_kwargs))
         if self.resource.name_member in request:
             raise PersonalizeInputError(f"Give the name as job_name, not as {self.resource.name_member}.")
-        arn = self._recalled_or_obtained(context, request)
-        self._show_links(context, request)
-        if not self.wait_for_completion:
-            return arn
-        return self._wait(arn)
+        return request
 
-    def _recalled_or_obtained(self, context: Context, request: dict[str, Any]) -> str:
-        attempts = Attempts.of(context, self.retries or 0)
-        name = self.given_name()
-        name = name or attempts.name(request, conf.get("personalize", "job_name_prefix", fallback=""))
-        record = {"name": name, "generation": attempts.generation, "fingerprint": fingerprint(request)}
-        arn = self._recall(context, record)
-        if arn is None:
-            arn = self._obtain(name, request)
-            self._remember(context, record, arn)
-        self._arn = arn
-        return arn
+    # Asking for the job ----------------------------------------------------------------------------------------------
 
-    def _recall(self, context: Context, record: dict[str, Any]) -> str | None:
-        """The job that an earlier attempt wrote down, if it was for this request and came to something.
+    def create(self, name: str, request: dict[str, Any]) -> tuple[str | None, dict[str, Any] | None]:
+        """Ask for the job until there is room for it.
 
-        Only a shortcut: names are the authority, so whatever is wrong with the store costs a few calls, no job.
-        """
-        store: Any = context.get("task_state_store")
-        try:
-            stored = store.get(STATE_KEY) if store is not None else None
-        except Exception:
-            self.log.warning("The task state store cannot be read; looking for the job by its name.", exc_info=True)
-            return None
-        if not isinstance(stored, dict) or {**stored, "arn": None} != {**record, "arn": None}:
-            return None
-        arn = str(stored["arn"])
-        description = self.hook.find(self.resource, arn)
-        if description is None or self.resource.has_failed(description.get("status")):
-            return None
-        self._announce_adoption(arn, description)
-        return arn
-
-    def _remember(self, context: Context, record: dict[str, Any], arn: str) -> None:
-        store: Any = context.get("task_state_store")
-        if store is None:
-            return
-        try:
-            store.set(STATE_KEY, {**record, "arn": arn})
-        except Exception:
-            self.log.warning("The task state store cannot be written; a retry finds the job by name.", exc_info=True)
-
-    def _obtain(self, name: str, request: dict[str, Any]) -> str:
-        for number in range(1, MOST_NAMES + 1):
-            arn = self._create_or_adopt(numbered(name, number), request)
-            if arn is not None:
-                return arn
-        raise PersonalizeInputError(
-            f"{MOST_NAMES} {self.resource.label}s named {name!r}, with -2, -3, ... have failed. See the failure reason "
-            "of the last one, or give another job_name."
-        )
-
-    def _create_or_adopt(self, name: str, request: dict[str, Any]) -> str | None:
-        """Create the job; when its name is taken, adopt the one that has it.
-
-        :return: its ARN; None when the name was used up by a job that failed.
+        :return: its ARN; or the description of the job that has this name.
         """
         resolved = {self.resource.name_member: name, **self.resolved(request)}
-        pause = self._delay
-        give_up = time.time() + self._limit
+        pause = self._pause or self._delay
         looked = False
+        self._asked_for = name
         while True:
             try:
                 arn = self.hook.create(self.resource, resolved)
                 self.log.info("Created %s %s", self.resource.label, arn)
-                return arn
+                return arn, None
             except ParamValidationError as error:
                 raise PersonalizeInputError(f"{self.resource.label} {name!r}: {error}") from error
             except ClientError as error:
                 code = error_code(error)
                 if code in _REFUSED:
                     raise PersonalizeInputError(f"{self.resource.label} {name!r}: {error}") from error
-                if code not in (ALREADY_EXISTS, LIMIT_EXCEEDED):
+                if is_throttling(error):
+                    raise self._no_room(name, request, error) from error
+                if code not in (ALREADY_EXISTS, LIMIT_EXCEEDED, IN_USE):
                     raise
                 # The quota may be used up by this very job, and the service may check it before the name.
-                if code == ALREADY_EXISTS or not looked:
+                if code == ALREADY_EXISTS:
+                    return None, self._created_before(name, request, error)
+                if not looked:
                     description, looked = self.existing(name, request), True
                     if description is not None:
-                        return self._adopted(description, request)
-                if code == ALREADY_EXISTS:
-                    raise
-                if time.time() + pause > give_up:
-                    raise PersonalizeLimitError(
-                        f"No room for {self.resource.label} {name!r} within {self._limit:g} seconds: {error}"
-                    ) from error
-                self.log.warning("%s Trying again in about %.0f seconds.", error, pause)
-            # Many tasks may wait for the same few places.
-            time.sleep(pause * random.uniform(0.75, 1.0))
+                        return None, description
+                if code == IN_USE:
+                    self._require_a_model(resolved)
+                self._await_room(name, request, error, pause)
             pause = min(pause * 2, LONGEST_PAUSE)
 
-    def _adopted(self, description: dict[str, Any], request: dict[str, Any]) -> str | None:
-        arn = str(description[self.resource.arn_member])
-        status = description.get("status")
-        if self.resource.has_failed(status):
-            self.log.warning(
-                "%s has failed (%s) and its name cannot be used again: trying the next one.",
-                arn,
-                description.get("failureReason") or status,
-            )
-            return None
-        conflicts = self.conflicts(request, description)
-        if conflicts:
-            raise PersonalizeConflictError(
-                f"The name of {self.resource.label} {arn} is taken by another request. "
-                + "; ".join(map(str, conflicts))
-                + ". Names are never freed: give another job_name.",
-                arn=arn,
-                differences=conflicts,
-            )
-        self._announce_adoption(arn, description)
-        return arn
+    def _created_before(self, name: str, request: dict[str, Any], refusal: ClientError) -> dict[str, Any]:
+        """Describe the job that has the name; one that was created just now may take the service a moment to find."""
+        for pause in (1, 2, 4, 0):
+            description = self.existing(name, request)
+            if description is not None:
+                return description
+            time.sleep(pause)
+        raise refusal
 
-    def _announce_adoption(self, arn: str, description: dict[str, Any]) -> None:
-        self.log.warning(
-            "ADOPTING %s %s (%s): an earlier attempt created it with the same request. Nothing new is started.",
-            self.resource.label,
-            arn,
-            description.get("status"),
+    def _require_a_model(self, resolved: dict[str, Any]) -> None:
+        """A solution version that is being trained is worth waiting for; one that failed is not."""
+        arn = resolved.get("solutionVersionArn")
+        version = self.hook.find(SOLUTION_VERSION, arn) if arn else None
+        if version is not None and SOLUTION_VERSION.has_failed(version.get("status")):
+            raise PersonalizeInputError(
+                f"solution_version_arn {arn} is {version['status']}: {version.get('failureReason', 'no reason given')}"
+            )
+
+    def _await_room(self, name: str, request: dict[str, Any], refusal: ClientError, pause: float) -> None:
+        """Let some time pass: in this worker, or, deferred, in the triggerer, which ends this method for good."""
+        left = self._deadline - time.time()
+        if left <= 0:
+            raise self._no_room(name, request, refusal) from refusal
+        # Many tasks may wait for the same few places.
+        nap = min(pause * random.uniform(0.75, 1.0), left)
+        self.log.warning("%s Asking again in %.0f seconds.", refusal, nap)
+        if not (self.deferrable and self.wait_for_completion):
+            time.sleep(nap)
+            return
+        self.defer(
+            trigger=PersonalizeSlotTrigger(until=time.time() + nap),
+            method_name="create_again",
+            kwargs={"began": self._began, "pause": min(pause * 2, LONGEST_PAUSE)},
+            timeout=self._deferral_timeout,
+        )
+
+    def _no_room(self, name: str, request: dict[str, Any], refusal: ClientError) -> PersonalizeLimitError:
+        facts = self.resource.facts("", request)
+        return PersonalizeLimitError.about(
+            self.resource,
+            f"{name!r} found no room within {self._limit:g} seconds",
+            {**facts, "job_arn": None, "failure_reason": str(refusal)},
         )
 
     # Waiting ---------------------------------------------------------------------------------------------------------
@@ -311,75 +338,122 @@ class PersonalizeJobOperator(AwsBaseOperator[PersonalizeHook]):
             raise PersonalizeInputError(f"waiter_max_attempts must be 1 or more, got {self.waiter_max_attempts!r}.")
         return (fields.number("waiter_delay", self.waiter_delay) or DEFAULT_WAITER_DELAY) * attempts
 
-    def _wait(self, arn: str) -> str:
-        delay, limit = self._delay, self._limit
-        description = self.hook.describe_created(self.resource, arn)
+    @property
+    def _deadline(self) -> float:
+        """Seconds since the epoch."""
+        return self._began + self._limit
+
+    @property
+    def _deferral_timeout(self) -> timedelta:
+        """When Airflow ends a deferral: with the task's ``execution_timeout``, over all its deferrals together."""
+        now = time.time()
+        left = timedelta(seconds=self._deadline - now + DEFERRAL_GRACE)
+        if self.execution_timeout is None:
+            return left
+        return max(timedelta(0), min(left, self.execution_timeout - timedelta(seconds=now - self._began)))
+
+    def _wait(self, context: Context, arn: str) -> str:
+        try:
+            description = self.hook.describe_created(self.resource, arn)
+        except Exception as error:
+            if not passes(error):
+                raise
+            raise self._lost_sight(arn, str(error)) from error
         status = description.get("status")
         if status == ACTIVE:
-            return self._finished(arn)
+            return self._finished(context, self.resource.facts(arn, description))
         if self.resource.has_failed(status):
             self.hook.raise_failed(self.resource, arn, description)
+        usual = self.hook.usual_duration(self.resource, description)
         if self.deferrable:
-            self._defer(arn, delay, limit)
-        self.hook.wait_until_active(
-            self.resource, arn, delay=delay, max_attempts=attempts_within(limit, delay), limit=limit
+            self.log.info("%s", progress(self.resource, arn, description, usual))
+            self._defer(arn, usual)
+        description = self.hook.wait_until_active(
+            self.resource, arn, delay=self._delay, limit=self._limit, deadline=self._deadline, usual=usual
         )
-        return self._finished(arn)
+        return self._finished(context, self.resource.facts(arn, description))
 
-    def _defer(self, arn: str, delay: float, limit: float) -> NoReturn:
-        timeout = timedelta(seconds=limit + DEFERRAL_GRACE)
+    def _defer(self, arn: str, usual: float | None) -> NoReturn:
         self.defer(
             trigger=PersonalizeTrigger(
                 kind=self.resource.kind,
                 arn=arn,
-                deadline=time.time() + limit,
-                waiter_delay=delay,
-                waiter_max_attempts=attempts_within(limit, delay),
+                deadline=self._deadline,
+                waiter_delay=self._delay,
+                usual_seconds=usual,
                 aws_conn_id=self.aws_conn_id,
                 region_name=self.region_name,
                 verify=self.verify,
                 botocore_config=self.botocore_config,
             ),
             method_name="execute_complete",
-            timeout=min(timeout, self.execution_timeout or timeout),
+            timeout=self._deferral_timeout,
         )
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> str:
         """Turn the trigger's event into this task's end. Reads the event alone: the object is a new one."""
         event = validate_execute_complete_event(event)
-        arn, status, message = str(event["arn"]), event["status"], event["message"]
+        self._arn = arn = str(event["arn"])
+        status, facts = event["status"], event["facts"]
         if status == "success":
-            return self._finished(arn)
+            return self._finished(context, facts)
         if status == "failed":
-            facts = event["facts"]
             raise PersonalizeJobFailedError.about(self.resource, f"ended in {facts['status']}", facts)
         if status == "timeout":
-            self.hook.settle_late(self.resource, arn, self._limit)
-            return self._finished(arn)
-        raise PersonalizeWaitError(
-            f"Amazon Personalize {self.resource.label} {arn} could not be watched: {message}", job_arn=arn
-        )
+            description = self.hook.settle_late(self.resource, arn, self._limit)
+            return self._finished(context, self.resource.facts(arn, description))
+        raise self._lost_sight(arn, event["message"], facts)
+
+    def _lost_sight(self, arn: str, message: str, facts: Mapping[str, Any] | None = None) -> PersonalizeWaitError:
+        known = self.resource.facts(arn, self._complete_request())
+        seen = {member: value for member, value in (facts or {}).items() if value is not None}
+        return PersonalizeWaitError.about(self.resource, f"could not be watched: {message}", {**known, **seen})
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """As every operator, but a deferral that timed out names the job, when the task state store knows it."""
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except TaskDeferralTimeout as error:
-            store: Any = context.get("task_state_store")
-            stored = store.get(STATE_KEY) if store is not None else None
-            if not isinstance(stored, dict):
+            record = recall(context, self.log)
+            if record is None or record.arn is None:
                 raise
+            self._arn = record.arn
             limit = min(self._limit, (self.execution_timeout or timedelta.max).total_seconds())
-            self.hook.settle_late(self.resource, str(stored["arn"]), limit, cause=error)
-            return self._finished(str(stored["arn"]))
-
-    def _finished(self, arn: str) -> str:
-        self.log.info("Amazon Personalize %s %s is ACTIVE", self.resource.label, arn)
-        return arn
+            description = self.hook.settle_late(self.resource, record.arn, limit, cause=error)
+            return self._finished(context, self.resource.facts(record.arn, description))
 
     def on_kill(self) -> None:
         if self._arn:
             self.log.warning("%s", self.resource.left_behind(self._arn))
+        elif self._asked_for:
+            self.log.warning(
+                "The task was stopped while it asked for %s %s. If it was created all the same, it runs and will be "
+                "billed, and the next attempt of this task adopts it.",
+                self.resource.label,
+                self._asked_for,
+            )
+
+    # What it tells ---------------------------------------------------------------------------------------------------
+
+    def _finished(self, context: Context, facts: dict[str, Any]) -> str:
+        arn = str(facts["job_arn"])
+        if facts["status"]:
+            self.log.info("Amazon Personalize %s %s is %s", self.resource.label, arn, facts["status"])
+        lineage.tell_assets(context, self.outlets, facts)
+        lineage.collect(self.hook, [facts["input_uri"] or ""], [facts["output_uri"] or ""], self.log)
+        return arn
+
+    def get_openlineage_facets_on_start(self) -> OperatorLineage[Any, Any]:
+        """Inputs, model and outputs as the rendered arguments name them."""
+        request = self._complete_request()
+        return lineage.operator_lineage(self.reads(request), self.writes(request), self._arn)
+
+    def get_openlineage_facets_on_complete(self, _: Any) -> OperatorLineage[Any, Any]:
+        """The same, and the job; with ``solution_arn``, the version that it came to."""
+        return self.get_openlineage_facets_on_start()
+
+    def get_openlineage_facets_on_failure(self, _: Any) -> OperatorLineage[Any, Any]:
+        return self.get_openlineage_facets_on_start()
 
     # Links -----------------------------------------------------------------------------------------------------------
 

@@ -130,6 +130,16 @@ class PersonalizeBatchJobOperator(PersonalizeJobOperator):
         rest = {member: content for member, content in request.items() if member != "solutionArn"}
         return {"solutionVersionArn": version, **rest}
 
+    def reads(self, request: dict[str, Any]) -> list[str]:
+        return [*super().reads(request), self._model_arn(request)]
+
+    def _model_arn(self, request: dict[str, Any]) -> str:
+        """The solution version; the solution, when it is not known yet which version it came to."""
+        if "solutionVersionArn" in request:
+            return str(request["solutionVersionArn"])
+        description = self.hook.find(self.resource, self._arn) if self._arn else None
+        return str((description or {}).get("solutionVersionArn", request["solutionArn"]))
+
     def conflicts(self, request: dict[str, Any], description: dict[str, Any]) -> tuple[Difference, ...]:
         solution, version = request.get("solutionArn"), str(description.get("solutionVersionArn"))
         if solution is None:

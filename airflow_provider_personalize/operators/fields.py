@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from airflow_provider_personalize._compat import XComArg
+from airflow_provider_personalize.batch.limits import Limit
 from airflow_provider_personalize.exceptions import PersonalizeInputError
 
 _ABSENT = (None, "", "None")
@@ -90,6 +92,33 @@ def number(field: str, value: Any) -> float | None:
         return float(value)
     except (TypeError, ValueError):
         raise PersonalizeInputError(f"{field} must be a number, got {value!r}.") from None
+
+
+def duration(field: str, value: Any) -> timedelta | None:
+    """A length of time: a timedelta, or a positive number of seconds."""
+    seconds = value.total_seconds() if isinstance(value, timedelta) else number(field, value)
+    if seconds is None:
+        return None
+    if not seconds > 0:
+        raise PersonalizeInputError(f"{field} must be a timedelta or a positive number of seconds, got {value!r}.")
+    return timedelta(seconds=seconds)
+
+
+def choice(field: str, value: Any, *choices: str) -> str:
+    """One of a few words."""
+    if value not in choices:
+        raise PersonalizeInputError(f"{field} must be one of {', '.join(map(repr, choices))}, got {value!r}.")
+    return str(value)
+
+
+def limit(field: str, value: Any) -> Limit | None:
+    """A number of rows or a share of them, such as ``5`` or ``"1%"``."""
+    if value in _ABSENT:
+        return None
+    try:
+        return Limit.parse(value)
+    except ValueError as error:
+        raise PersonalizeInputError(f"{field} is {error}.") from None
 
 
 def boolean(field: str, value: Any) -> bool | None:

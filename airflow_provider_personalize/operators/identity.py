@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import astuple, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow_provider_personalize.exceptions import Difference
@@ -32,6 +32,9 @@ class Attempts:
 
     Airflow sets ``max_tries`` to the number of retries, and a clear adds the attempts made so far. So the difference
     stays over retries and changes with a clear.
+
+    :ivar generation: how many attempts had been made when the task was last cleared; 0 when it never was.
+    :ivar attempt: which attempt since then this one is, from 1.
     """
 
     dag_id: str
@@ -39,18 +42,29 @@ class Attempts:
     run_id: str
     map_index: int
     generation: int
+    attempt: int = 1
 
     @classmethod
     def of(cls, context: Context, retries: int) -> Self:
         instance: Any = context["ti"]
         map_index = getattr(instance, "map_index", None)
+        generation = instance.max_tries - retries
         return cls(
             dag_id=instance.dag_id,
             task_id=instance.task_id,
             run_id=instance.run_id,
             map_index=-1 if map_index is None else map_index,
-            generation=instance.max_tries - retries,
+            generation=generation,
+            attempt=getattr(instance, "try_number", generation + 1) - generation,
         )
+
+    @property
+    def were_cleared(self) -> bool:
+        return self.generation > 0
+
+    def former(self) -> Iterator[Self]:
+        """The attempts before each earlier clear, the latest first. A generation that never was has no job."""
+        return (replace(self, generation=generation) for generation in reversed(range(self.generation)))
 
     def name(self, request: Mapping[str, Any], prefix: str = "") -> str:
         """The default name: ``{prefix}{dag}-{task}-{12 hex digits}``, shortened to leave room for a number.
@@ -59,7 +73,8 @@ class Attempts:
         """
         readable = re.sub(r"[^a-zA-Z0-9_-]+", "-", f"{prefix}{self.dag_id}-{self.task_id}")
         readable = readable.lstrip("-_")[: LONGEST_NAME - _ROOM_FOR_NUMBER - _DIGITS - 1].rstrip("-_")
-        return f"{readable or 'job'}-{fingerprint(prefix, *astuple(self), request)}"
+        instance = (self.dag_id, self.task_id, self.run_id, self.map_index, self.generation)
+        return f"{readable or 'job'}-{fingerprint(prefix, *instance, request)}"
 
 
 def fingerprint(*parts: Any) -> str:

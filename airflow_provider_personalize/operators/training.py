@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 from airflow_provider_personalize.hooks.resources import DATASET_IMPORT_JOB, SOLUTION_VERSION
@@ -68,6 +69,9 @@ class PersonalizeDatasetImportJobOperator(PersonalizeJobOperator):
             }
         )
 
+    def writes(self, request: dict[str, Any]) -> list[str]:
+        return [str(request["datasetArn"])]
+
 
 class PersonalizeSolutionVersionOperator(PersonalizeJobOperator):
     """Train a solution: create a solution version. A retry adopts the training, and does not pay for another.
@@ -112,12 +116,26 @@ class PersonalizeSolutionVersionOperator(PersonalizeJobOperator):
 
     def existing(self, name: str, request: dict[str, Any]) -> dict[str, Any] | None:
         """Look through the solution's versions, newest first: their ARNs end in an id, not in the name."""
-        solution = request["solutionArn"]
-        versions = self.hook.summaries(SOLUTION_VERSION, solutionArn=solution)
+        return self._named({name}, self.hook.summaries(SOLUTION_VERSION, solutionArn=request["solutionArn"]), request)
+
+    def running(self, names: Iterable[Iterable[str]], request: dict[str, Any]) -> dict[str, Any] | None:
+        versions = self.hook.summaries(SOLUTION_VERSION, solutionArn=request["solutionArn"])
+        return self._named(set(chain.from_iterable(names)), filter(self.runs, versions), request)
+
+    def _named(
+        self, names: set[str], versions: Iterable[dict[str, Any]], request: dict[str, Any]
+    ) -> dict[str, Any] | None:
         # Describe shows a name as it was given, or behind the solution's.
-        spellings = {name, f"{solution.rpartition('/')[2]}/{name}"}
+        solution = request["solutionArn"].rpartition("/")[2]
+        spellings = names | {f"{solution}/{name}" for name in names}
         for version in sorted(versions, key=lambda version: version["creationDateTime"], reverse=True):
             description = self.hook.describe(SOLUTION_VERSION, version["solutionVersionArn"])
             if description.get("name") in spellings:
                 return description
         return None
+
+    def reads(self, request: dict[str, Any]) -> list[str]:
+        return [str(request["solutionArn"])]
+
+    def writes(self, request: dict[str, Any]) -> list[str]:
+        return [self._arn] if self._arn else []

@@ -19,6 +19,7 @@ from airflow_provider_personalize._compat import (
     validate_execute_complete_event,
 )
 from airflow_provider_personalize.exceptions import PersonalizeAwaitedJobFailedError, PersonalizeWaitError
+from airflow_provider_personalize.hooks.patience import passes
 from airflow_provider_personalize.hooks.personalize import DEFAULT_WAITER_DELAY, PersonalizeHook
 from airflow_provider_personalize.hooks.resources import (
     ACTIVE,
@@ -28,14 +29,12 @@ from airflow_provider_personalize.hooks.resources import (
     SOLUTION_VERSION,
     PersonalizeResource,
 )
-from airflow_provider_personalize.hooks.waiting import attempts_within
+from airflow_provider_personalize.hooks.waiting import progress
 from airflow_provider_personalize.operators import fields
 from airflow_provider_personalize.triggers.personalize import PersonalizeTrigger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-
-_IN_BETWEEN = frozenset({"PENDING", "IN PROGRESS", "CREATE PENDING", "CREATE IN PROGRESS", "CREATE STOPPING"})
 
 
 class PersonalizeSensor(AwsBaseSensor[PersonalizeHook]):
@@ -68,6 +67,8 @@ class PersonalizeSensor(AwsBaseSensor[PersonalizeHook]):
         self.deferrable = deferrable
         self._interval_given = poke_interval is not None
         self._unknown: set[str] = set()
+        self._usual: float | None = None
+        self._seen = ""
         self._template: Any = None
 
     @property
@@ -91,18 +92,28 @@ class PersonalizeSensor(AwsBaseSensor[PersonalizeHook]):
 
     def poke(self, context: Context) -> bool:
         arn = self.arn
-        description = self.hook.describe(self.resource, arn)
+        try:
+            description = getattr(self.hook.conn, self.resource.describe_operation)(**{self.resource.arn_member: arn})[
+                self.resource.member
+            ]
+        except Exception as error:
+            if not passes(error):
+                raise
+            self.log.warning("%s could not be asked for (%s); asking again.", arn, error)
+            return False
         status = str(description.get("status"))
-        if status == ACTIVE:
-            self.log.info("Amazon Personalize %s %s is ACTIVE", self.resource.label, arn)
-            return True
         if self.resource.has_failed(status):
             self._fail(self.resource.facts(arn, description))
-        if status.replace("_", " ") not in _IN_BETWEEN and status not in self._unknown:
+        if status != self._seen:
+            if not self._seen and status != ACTIVE and not self.reschedule:
+                # Rescheduled, each look is a process of its own, and would cost a List call.
+                self._usual = self.hook.usual_duration(self.resource, description)
+            self._seen = status
+            self.log.info("%s", progress(self.resource, arn, description, self._usual))
+        if not self.resource.is_known(status) and status not in self._unknown:
             self._unknown.add(status)
             self.log.warning("Status %r of %s is not known here; waiting goes on.", status, arn)
-        self.log.info("Amazon Personalize %s %s: %s", self.resource.label, arn, status)
-        return False
+        return status == ACTIVE
 
     def _defer(self) -> NoReturn:
         # A poke_interval of 0 is allowed; a trigger that never sleeps would hold up all others.
@@ -113,8 +124,7 @@ class PersonalizeSensor(AwsBaseSensor[PersonalizeHook]):
                 arn=self.arn,
                 deadline=time.time() + self.timeout,
                 waiter_delay=delay,
-                # The deadline decides; one attempt more than fit, so that it can.
-                waiter_max_attempts=attempts_within(self.timeout, delay) + 1,
+                usual_seconds=self._usual,
                 aws_conn_id=self.aws_conn_id,
                 region_name=self.region_name,
                 verify=self.verify,
@@ -130,14 +140,15 @@ class PersonalizeSensor(AwsBaseSensor[PersonalizeHook]):
         if status == "failed":
             self._fail(event["facts"])
         if status == "timeout":
+            # The triggerer may have been away for longer than the job took.
+            if self.poke(context):
+                return
             raise AirflowSensorTimeout(
                 f"Amazon Personalize {self.resource.label} {arn} was not ACTIVE after {self.timeout:g} seconds."
             )
         if status != "success":
-            raise PersonalizeWaitError(
-                f"Amazon Personalize {self.resource.label} {arn} could not be watched: {event['message']}",
-                job_arn=str(arn),
-            )
+            facts = {**self.resource.facts(str(arn), {}), **event["facts"]}
+            raise PersonalizeWaitError.about(self.resource, f"could not be watched: {event['message']}", facts)
         self.log.info("Amazon Personalize %s %s is ACTIVE", self.resource.label, arn)
 
     def _fail(self, facts: dict[str, Any]) -> NoReturn:

@@ -1,4 +1,4 @@
-"""The trigger: waits for one resource to become ACTIVE, and says in distinct events how that went.
+"""The triggers: what a deferred task waits for, a resource that becomes ``ACTIVE`` or room for one more.
 
 After an upgrade of this package the triggerer must be restarted: it keeps the code that it has loaded.
 """
@@ -6,25 +6,19 @@ After an upgrade of this package the triggerer must be restarted: it keeps the c
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from airflow_provider_personalize._compat import (
-    AirflowException,
-    AwsBaseWaiterTrigger,
-    TriggerEvent,
-    WaiterMaxAttemptsError,
-    WaiterTerminalFailure,
-    async_wait,
-)
+from airflow_provider_personalize._compat import AirflowException, BaseTrigger, TriggerEvent
 from airflow_provider_personalize.hooks.personalize import PersonalizeHook
-from airflow_provider_personalize.hooks.resources import RESOURCES, PersonalizeResource
-from airflow_provider_personalize.hooks.waiting import WaiterWithDeadline
+from airflow_provider_personalize.hooks.resources import ACTIVE, RESOURCES
+from airflow_provider_personalize.hooks.waiting import Watch
 
 
-class PersonalizeTrigger(AwsBaseWaiterTrigger):
+class PersonalizeTrigger(BaseTrigger):
     """Wait until a Personalize resource is ``ACTIVE``.
 
     Its one event has ``status``:
@@ -40,10 +34,8 @@ class PersonalizeTrigger(AwsBaseWaiterTrigger):
     :param arn: the resource.
     :param deadline: seconds since the epoch. Absolute, so that a restarted triggerer does not start over.
     :param waiter_delay: seconds between polls.
-    :param waiter_max_attempts: how many polls at most, throttled ones not counted.
+    :param usual_seconds: how long such a resource usually takes, for the log.
     """
-
-    aws_hook_class = PersonalizeHook
 
     def __init__(
         self,
@@ -52,64 +44,103 @@ class PersonalizeTrigger(AwsBaseWaiterTrigger):
         arn: str,
         deadline: float,
         waiter_delay: float = 60,
-        waiter_max_attempts: int = 1440,
+        usual_seconds: float | None = None,
         aws_conn_id: str | None = "aws_default",
         region_name: str | None = None,
         verify: bool | str | None = None,
         botocore_config: dict[str, Any] | None = None,
     ) -> None:
-        self.resource: PersonalizeResource = RESOURCES[kind]
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.resource = RESOURCES[kind]
         self.arn = arn
         self.deadline = deadline
-        super().__init__(
-            serialized_fields={"kind": kind, "arn": arn, "deadline": deadline},
-            waiter_name=self.resource.waiter_name,
-            waiter_args={self.resource.arn_member: arn},
-            failure_message=f"Amazon Personalize {self.resource.label} failed",
-            status_message=f"Amazon Personalize {self.resource.label} {arn} is not done yet",
-            status_queries=[f"{self.resource.member}.status", f"{self.resource.member}.failureReason"],
-            return_key="arn",
-            return_value=arn,
-            waiter_delay=waiter_delay,  # type: ignore[arg-type]  # it only sleeps: fractions are fine
-            waiter_max_attempts=waiter_max_attempts,
-            aws_conn_id=aws_conn_id,
-            region_name=region_name,
-            verify=verify,
-            botocore_config=botocore_config,
+        self.waiter_delay = waiter_delay
+        self.usual_seconds = usual_seconds
+        self.aws_conn_id = aws_conn_id
+        self.region_name = region_name
+        self.verify = verify
+        self.botocore_config = botocore_config
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        return _path(self), {
+            "kind": self.resource.kind,
+            "arn": self.arn,
+            "deadline": self.deadline,
+            "waiter_delay": self.waiter_delay,
+            "usual_seconds": self.usual_seconds,
+            "aws_conn_id": self.aws_conn_id,
+            "region_name": self.region_name,
+            "verify": self.verify,
+            "botocore_config": self.botocore_config,
+        }
+
+    def hook(self) -> PersonalizeHook:
+        return PersonalizeHook(
+            aws_conn_id=self.aws_conn_id,
+            region_name=self.region_name,
+            verify=self.verify,
+            config=self.botocore_config,
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
+        watch = Watch(self.resource, self.arn, self.deadline, self.waiter_delay, self.log, self.usual_seconds)
         try:
             hook = self.hook()
             async with await hook.get_async_conn() as client:  # type: ignore[no-untyped-call]
-                waiter = await asyncio.to_thread(hook.get_waiter, self.waiter_name, deferrable=True, client=client)
-                await async_wait(
-                    waiter=WaiterWithDeadline(waiter, self.deadline),
-                    waiter_delay=self.waiter_delay,
-                    waiter_max_attempts=self.attempts,
-                    args=self.waiter_args,
-                    failure_message=self.failure_message,
-                    status_message=self.status_message,
-                    status_args=self.status_queries,
-                )
-        except AirflowException as error:
-            yield self._event_from_exception(error)
-        except (BotoCoreError, ClientError) as error:
-            yield self._event("error", f"{type(error).__name__}: {error}")
-        else:
-            yield self._event("success", f"Amazon Personalize {self.resource.label} {self.arn} is ACTIVE")
+                yield await self._watched(watch, getattr(client, self.resource.describe_operation))
+        except (AirflowException, BotoCoreError, ClientError) as error:
+            yield self._event("error", f"{type(error).__name__}: {error}", watch)
 
-    def _event_from_exception(self, error: AirflowException) -> TriggerEvent:
-        if isinstance(error, WaiterMaxAttemptsError):
-            return self._event("timeout", str(error))
-        if isinstance(error, WaiterTerminalFailure):
-            return self._event("failed", str(error), error.last_response.get(self.resource.member))
-        return self._event("error", str(error))
+    async def _watched(self, watch: Watch, describe: Any) -> TriggerEvent:
+        while not watch.is_over:
+            try:
+                answer = await describe(**{self.resource.arn_member: self.arn})
+            except Exception as error:
+                watch.has_missed(error)
+            else:
+                if watch.has_ended(answer[self.resource.member]):
+                    ended = "success" if watch.description["status"] == ACTIVE else "failed"
+                    return self._event(ended, "", watch)
+            await asyncio.sleep(watch.pause)
+        return self._event("timeout", f"the deadline has passed. {watch.trouble}".rstrip(), watch)
 
-    def _event(self, status: str, message: str, description: dict[str, Any] | None = None) -> TriggerEvent:
-        facts = self.resource.facts(self.arn, description or {})
-        payload = {"status": status, "kind": self.resource.kind, "arn": self.arn, "message": message, "facts": facts}
+    def _event(self, status: str, message: str, watch: Watch) -> TriggerEvent:
+        facts = self.resource.facts(self.arn, watch.description)
+        seen = [str(facts[member]) for member in ("status", "failure_reason") if facts[member]]
+        payload = {
+            "status": status,
+            "kind": self.resource.kind,
+            "arn": self.arn,
+            "message": message or ": ".join(seen),
+            "facts": facts,
+        }
         return TriggerEvent(payload)  # type: ignore[no-untyped-call]
 
     async def on_kill(self) -> None:
         self.log.warning("%s", self.resource.left_behind(self.arn))
+
+
+class PersonalizeSlotTrigger(BaseTrigger):
+    """Sleep until it is time to ask again whether the service has room for one more job.
+
+    The service says so to nobody but a Create call, and that is for the task to make: an asynchronous one whose answer
+    is lost with a restarted triggerer could not be told from one that was never sent. So this only keeps the time,
+    which costs no worker slot. Its one event has ``status`` ``slot``.
+
+    :param until: seconds since the epoch. Absolute, so that a restarted triggerer does not start over.
+    """
+
+    def __init__(self, *, until: float) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.until = until
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        return _path(self), {"until": self.until}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        await asyncio.sleep(max(0.0, self.until - time.time()))
+        yield TriggerEvent({"status": "slot"})  # type: ignore[no-untyped-call]
+
+
+def _path(trigger: BaseTrigger) -> str:
+    return f"{type(trigger).__module__}.{type(trigger).__qualname__}"

@@ -10,6 +10,7 @@ import pytest
 
 from airflow_provider_personalize.hooks.personalize import PersonalizeHook
 
+from .places import place, s3_url  # noqa: F401
 from .service import Service
 
 LOCAL = "local:///nowhere"
@@ -27,6 +28,18 @@ class Store:
     def set(self, key: str, value: Any) -> None:
         # The real one keeps JSON.
         self.values[key] = json.loads(json.dumps(value))
+
+
+class Log:
+    """Keeps what is said, at every level: Airflow's own loggers leave out what is below theirs."""
+
+    def __init__(self, said: list[str]) -> None:
+        self.said = said
+
+    def info(self, text: str, *values: Any, **_: Any) -> None:
+        self.said.append(text % values)
+
+    debug = warning = info
 
 
 def connection(**extra: Any) -> str:
@@ -88,7 +101,14 @@ def context() -> Callable[..., dict[str, Any]]:
 
     def build(**given: Any) -> dict[str, Any]:
         xcoms: dict[str, Any] = {}
-        fields = {"dag_id": "nightly", "task_id": "infer", "run_id": "manual__1", "map_index": -1, "max_tries": 0}
+        fields = {
+            "dag_id": "nightly",
+            "task_id": "infer",
+            "run_id": "manual__1",
+            "map_index": -1,
+            "max_tries": 0,
+            "try_number": 1,
+        }
         instance = SimpleNamespace(
             **{**fields, **{name: given[name] for name in fields if name in given}},
             xcom_push=lambda key, value: xcoms.update({key: value}),

@@ -8,6 +8,8 @@ from io import BytesIO
 from types import ModuleType
 from typing import Any
 
+from botocore.exceptions import ConnectionClosedError, EndpointConnectionError
+
 from airflow_provider_personalize.hooks.resources import RESOURCES, PersonalizeResource
 
 ACCOUNT = "arn:aws:personalize:us-east-1:123456789012"
@@ -28,7 +30,8 @@ class Service:
     """Keeps what is created, and every call.
 
     ``statuses`` is what the next created resources go through, one step a Describe; the last one stays. ``refusals``
-    are answers to coming calls of an operation, each used once.
+    are answers to coming calls of an operation, each used once. The answer to a call in ``lost`` never arrives, and
+    what was asked for happens all the same; ``unreachable`` counts calls that do not arrive at all.
     """
 
     def __init__(self) -> None:
@@ -38,6 +41,8 @@ class Service:
         self.failure_reason: str | None = None
         self.refusals: list[tuple[str, Refusal]] = []
         self.registered: list[dict[str, Any]] = []
+        self.lost: list[str] = []
+        self.unreachable: dict[str, int] = {}
         self._progress: dict[str, list[str]] = {}
 
     def add(self, kind: str, name: str, status: str = "ACTIVE", /, **members: Any) -> str:
@@ -63,8 +68,15 @@ class Service:
         operation = (target.decode() if isinstance(target, bytes) else target).removeprefix("AmazonPersonalize.")
         parameters = json.loads(body)
         self.calls.append((operation, parameters))
+        if self.unreachable.get(operation):
+            self.unreachable[operation] -= 1
+            raise EndpointConnectionError(endpoint_url=request.url)
         try:
-            return 200, self._do(operation, parameters)
+            answer = self._do(operation, parameters)
+            if operation in self.lost:
+                self.lost.remove(operation)
+                raise ConnectionClosedError(endpoint_url=request.url)
+            return 200, answer
         except Refusal as refusal:
             return 400, {"__type": refusal.code, "message": refusal.message}
 
@@ -73,6 +85,9 @@ class Service:
             if entry[0] == operation:
                 self.refusals.remove(entry)
                 raise entry[1]
+        if operation == "GetSolutionMetrics":
+            arn = parameters["solutionVersionArn"]
+            return {"solutionVersionArn": arn, "metrics": self._describe(arn).get("metrics", {})}
         verb, noun = re.fullmatch("(Create|Describe|List)(.+)", operation).groups()  # type: ignore[union-attr]
         singular = noun if verb != "List" else noun.removesuffix("s")
         kind = re.sub(r"(?<!^)(?=[A-Z])", "-", singular).lower()
@@ -98,7 +113,7 @@ class Service:
             raise Refusal("ResourceAlreadyExistsException", f"Another resource with Arn {arn} already exists.")
         reason = {"failureReason": self.failure_reason} if self.failure_reason else {}
         kept = {member: content for member, content in parameters.items() if member != "tags"}
-        self.add(resource.kind, name, arn=arn, **kept, **reason)
+        self.add(resource.kind, name, self.statuses[0], arn=arn, **kept, **reason)
         self._progress[arn] = list(self.statuses)
         return arn
 

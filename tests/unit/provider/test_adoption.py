@@ -153,9 +153,9 @@ def test_a_name_taken_by_the_same_request_is_adopted_loudly(
 def test_a_name_taken_by_another_request_fails_for_good_and_names_the_field(
     build: Build, before: dict[str, Any], after: dict[str, Any], said: str, service: Service, context: Context
 ) -> None:
-    build(job_name="job", **before).execute(context())
+    build(job_name="job", **before).execute(context(store=None))
     with pytest.raises(PersonalizeConflictError) as caught:
-        build(job_name="job", **after).execute(context())
+        build(job_name="job", **after).execute(context(store=None))
     assert said in str(caught.value)
     assert caught.value.differences
     assert caught.value.arn in service.resources
@@ -187,9 +187,9 @@ def test_a_retry_keeps_its_job_when_the_solution_has_a_newer_version(service: Se
 
 def test_the_job_of_another_solution_is_not_adopted(service: Service, context: Context) -> None:
     service.add("solution-version", "v", arn=f"{SOLUTION}-2/1", solutionArn=f"{SOLUTION}-2")
-    inference(job_name="job").execute(context())
+    inference(job_name="job").execute(context(store=None))
     with pytest.raises(PersonalizeConflictError, match="solutionArn"):
-        inference(job_name="job", solution_version_arn=None, solution_arn=f"{SOLUTION}-2").execute(context())
+        inference(job_name="job", solution_version_arn=None, solution_arn=f"{SOLUTION}-2").execute(context(store=None))
 
 
 @pytest.mark.parametrize("spelling", ["job", "for-you/job"])

@@ -5,9 +5,12 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from airflow.sdk import DAG
 
 from airflow_provider_personalize.exceptions import (
     PersonalizeConflictError,
@@ -16,6 +19,7 @@ from airflow_provider_personalize.exceptions import (
     PersonalizeWaitError,
 )
 from airflow_provider_personalize.operators.dataset_group import PersonalizeDatasetGroupOperator
+from airflow_provider_personalize.operators.specification import DatasetGroupSpec
 
 from .service import ACCOUNT, GROUP, Service
 
@@ -103,15 +107,15 @@ def test_each_step_waits_for_what_it_stands_on(service: Service, context: Contex
         assert last_look < operations.index(f"Create{after}")
 
 
-def test_a_second_time_nothing_is_created_and_nothing_is_listed(service: Service, context: Context) -> None:
+def test_a_second_time_nothing_is_created_and_only_the_groups_are_listed(service: Service, context: Context) -> None:
     operator().execute(context())
     before = len(service.resources)
     service.calls.clear()
     assert operator().execute(context()) == ARNS
     assert len(service.resources) == before
-    assert {operation for operation, _ in service.calls if not operation.startswith("Describe")} == {
-        "CreateDatasetGroup"
-    }
+    assert [operation for operation, _ in service.calls if not operation.startswith("Describe")] == [
+        "ListDatasetGroups"
+    ]
 
 
 def test_the_spec_is_not_changed(service: Service, context: Context) -> None:
@@ -120,15 +124,31 @@ def test_the_spec_is_not_changed(service: Service, context: Context) -> None:
     assert spec == SPEC
 
 
-def test_a_spec_may_be_json_text(service: Service, context: Context) -> None:
-    assert operator(json.dumps(SPEC)).execute(context()) == ARNS
+@pytest.mark.parametrize("text", [json.dumps(SPEC), json.dumps(SPEC, indent="\t"), yaml.safe_dump(SPEC)])
+def test_a_spec_may_be_json_or_yaml_text(text: str, service: Service, context: Context) -> None:
+    assert operator(text).execute(context()) == ARNS
 
 
-def test_a_group_whose_refusal_names_no_arn_is_looked_up(service: Service, context: Context) -> None:
+@pytest.mark.parametrize("ending", [".json", ".yaml", ".yml"])
+def test_a_spec_may_be_a_file_that_is_rendered_like_any_template(
+    ending: str, tmp_path: Path, service: Service, context: Context
+) -> None:
+    text = json.dumps(SPEC) if ending == ".json" else yaml.safe_dump(SPEC)
+    (tmp_path / f"spec{ending}").write_text(text.replace("shop", "{{ shop }}"))
+    with DAG("group", template_searchpath=str(tmp_path)) as dag:
+        task = operator(f"spec{ending}")
+    task.resolve_template_files()
+    task.render_template_fields({"shop": "shop"}, dag.get_template_env())  # type: ignore[typeddict-item]
+    assert task.execute(context()) == ARNS
+
+
+def test_a_group_that_was_not_there_a_moment_ago_must_be_as_declared_too(service: Service, context: Context) -> None:
     operator().execute(context())
-    service.refuse("CreateDatasetGroup", "ResourceAlreadyExistsException", "It is there already")
+    service.refuse("DescribeDatasetGroup", "ResourceNotFoundException")
     assert operator().execute(context())["dataset_group_arn"] == GROUP
-    assert service.called("ListDatasetGroups") != []
+    service.refuse("DescribeDatasetGroup", "ResourceNotFoundException")
+    with pytest.raises(PersonalizeConflictError, match="domain: asked for 'ECOMMERCE'"):
+        operator(changed(domain="ECOMMERCE")).execute(context())
 
 
 def test_someone_else_may_create_it_in_between(service: Service, context: Context) -> None:
@@ -199,24 +219,33 @@ def test_what_means_the_same_is_no_difference(spec: dict[str, Any], service: Ser
         ([], r"spec must be an object"),
         ("{", r"spec is no JSON"),
         ({}, r"spec.name is missing"),
-        ({"name": "no spaces"}, r"spec.name 'no spaces' is no name"),
+        ({"name": "no spaces"}, r"spec.name must satisfy regular expression pattern: .*, got 'no spaces'"),
+        ({"name": 7}, r"spec.name must be a JSON string, not int, got 7"),
+        ({"name": "a" * 64}, r"spec.name must have length less than or equal to 63, got"),
+        ({"name": "a", "domain": "BOOKS"}, r"spec.domain must satisfy enum value set: .*, got 'BOOKS'"),
+        ({"name": "a", "tags": {"a": "!"}}, r"spec.tags\[0\].tagValue must satisfy regular expression pattern"),
+        ("just: [a", r"(?s)spec is neither JSON nor YAML: .*line 1, column 9"),
+        ("spec.yaml3", r"spec must be an object, got 'spec.yaml3'"),
         (changed(dataset={}), r"spec.dataset: there is no such key; there are name, domain"),
         (changed(datasets={"CLICKS": {}}), r"spec.datasets.CLICKS: there is no such dataset type"),
         (changed(datasets={"ITEMS": {"schema": "{"}}), r"spec.datasets.ITEMS.schema is no JSON"),
-        (changed(datasets={"ITEMS": {}}), r"spec.datasets.ITEMS.schema must be an object"),
+        (changed(datasets={"ITEMS": {}}), r"spec.datasets.ITEMS.schema is missing"),
+        (changed(datasets={"ITEMS": {"schema": []}}), r"spec.datasets.ITEMS.schema must be an object"),
+        (changed(datasets={"ITEMS": {"schema": {"fields": [{}]}}}), r"ITEMS.schema.fields must be a list of columns"),
+        (changed(datasets={"ITEMS": {"schema": {}}, "items": {"schema": {}}}), r"spec has another schema 'ITEMS'"),
         (changed(datasets={"ITEMS": {"schema": {}, "csv": 1}}), r"spec.datasets.ITEMS.csv: there is no such key"),
         (changed(datasets=[]), None),
         (changed(solutions={}), None),
         (changed(solutions={"name": "x"}), r"spec.solutions must be a list"),
-        (changed(solutions=[{"name": "x"}]), r"spec.solutions\[0\].recipe is None"),
+        (changed(solutions=[{"name": "x"}]), r"spec.solutions\[0\].recipe is missing"),
         (changed(solutions=[{"recipe": "x"}]), r"spec.solutions\[0\].name is missing"),
         (changed(solutions=[{"name": "x", "recipe": "r", "hpo": 1}]), r"spec.solutions\[0\].hpo: there is no such key"),
-        (changed(solutions=SPEC["solutions"][:1] * 2), r"spec.solutions\[1\].name: 'for-you' is the name of another"),
+        (changed(solutions=SPEC["solutions"][:1] * 2), r"spec.solutions\[1\]: the spec has another solution 'for-you'"),
         (
             changed(solutions=[{"name": "x", "recipe": "r", "perform_auto_training": "maybe"}]),
             r"spec.solutions\[0\].perform_auto_training must be true or false",
         ),
-        (changed(filters=[{"name": "x"}]), r"spec.filters\[0\].expression is None"),
+        (changed(filters=[{"name": "x"}]), r"spec.filters\[0\].expression is missing"),
         (changed(filters=["x"]), r"spec.filters\[0\] must be an object"),
     ],
 )
@@ -231,9 +260,62 @@ def test_a_wrong_spec_is_an_error_that_names_the_place_and_creates_nothing(
     assert service.calls == []
 
 
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"hpo": {"jobs": 1}}, r"solution_config.hpo must be one of the members eventValueThreshold, .*"),
+        (
+            {"algorithmHyperParameters": {"factors": 4}},
+            r"solution_config.algorithmHyperParameters.factors must be a JSON",
+        ),
+        (
+            {"optimizationObjective": {"objectiveSensitivity": "SOME"}},
+            r"solution_config.optimizationObjective.objectiveSensitivity must satisfy enum value set: .*, got 'SOME'",
+        ),
+    ],
+)
+def test_what_boto3_would_let_through_is_found_before_anything_is_created(
+    config: dict[str, Any], said: str, service: Service, context: Context
+) -> None:
+    spec = changed(solutions=[{"name": "x", "recipe": "aws-sims", "solution_config": config}])
+    with pytest.raises(PersonalizeInputError, match=r"spec.solutions\[0\]." + said):
+        operator(spec).execute(context())
+    assert service.calls == []
+
+
+def test_all_that_is_wrong_is_told_at_once() -> None:
+    spec = {
+        "name": "no spaces",
+        "datasets": {"CLICKS": {"schema": {}}, "ITEMS": {"schema": "{", "csv": 1}, "USERS": 7},
+        "solutions": [{"name": "x"}, "y"],
+        "filters": [{"name": "f", "expression": "a" * 2501}],
+    }
+    with pytest.raises(PersonalizeInputError) as caught:
+        DatasetGroupSpec.parse(spec)
+    first, *lines = str(caught.value).splitlines()
+    assert first == "The spec has 8 errors:"
+    assert [line.split()[0].rstrip(":") for line in lines] == [
+        "spec.datasets.CLICKS",
+        "spec.datasets.ITEMS.schema",
+        "spec.datasets.ITEMS.csv",
+        "spec.datasets.USERS",
+        "spec.solutions[1]",
+        "spec.name",
+        "spec.solutions[0].recipe",
+        "spec.filters[0].expression",
+    ]
+    assert len(str(caught.value)) < 1500
+
+
 def test_what_the_service_refuses_is_named_by_its_place(service: Service, context: Context) -> None:
     service.refuse("CreateFilter", "InvalidInputException", "Could not create filter. Invalid Expression")
     with pytest.raises(PersonalizeInputError, match=r"spec.filters\[0\]: .*Invalid Expression"):
+        operator().execute(context())
+
+
+def test_a_recipe_that_does_not_exist_is_named_by_its_place(service: Service, context: Context) -> None:
+    service.refuse("CreateSolution", "ResourceNotFoundException", "Resource Arn does not exist.")
+    with pytest.raises(PersonalizeInputError, match=r"spec.solutions\[0\]: .*does not exist"):
         operator().execute(context())
 
 

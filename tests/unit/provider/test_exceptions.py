@@ -11,6 +11,7 @@ from airflow_provider_personalize import exceptions
 from airflow_provider_personalize.exceptions import (
     Difference,
     PersonalizeAwaitedJobFailedError,
+    PersonalizeBatchInputError,
     PersonalizeConflictError,
     PersonalizeConnectionError,
     PersonalizeInputError,
@@ -18,6 +19,9 @@ from airflow_provider_personalize.exceptions import (
     PersonalizeJobFailedError,
     PersonalizeJobTimeoutError,
     PersonalizeLimitError,
+    PersonalizeMetricsError,
+    PersonalizeOutputError,
+    PersonalizePermissionError,
     PersonalizeWaitError,
 )
 from airflow_provider_personalize.hooks.resources import BATCH_INFERENCE_JOB
@@ -37,12 +41,16 @@ ERRORS: list[AirflowException] = [
             PersonalizeAwaitedJobFailedError,
             PersonalizeJobTimeoutError,
             PersonalizeWaitError,
+            PersonalizeLimitError,
         )
     ),
     PersonalizeConflictError("differs", arn="arn:job", differences=(Difference("a.b", 1, None),)),
+    PersonalizeMetricsError("bad", solution_version_arn="arn:version", metrics={"coverage": 0.1}),
+    PersonalizePermissionError("not allowed", findings=[{"check": "input"}]),
     PersonalizeInputError("wrong"),
+    PersonalizeBatchInputError("bad rows", report={"bad_rows": 1}),
+    PersonalizeOutputError("missing rows", summary={"missing": 1}),
     PersonalizeConnectionError("nowhere"),
-    PersonalizeLimitError("full"),
 ]
 
 
@@ -63,6 +71,8 @@ def test_all_error_types_are_covered_here() -> None:
     [
         (PersonalizeInputError, True),
         (PersonalizeConflictError, True),
+        (PersonalizeBatchInputError, True),
+        (PersonalizeOutputError, True),
         (PersonalizeAwaitedJobFailedError, True),
         (PersonalizeJobFailedError, False),
         (PersonalizeJobTimeoutError, False),

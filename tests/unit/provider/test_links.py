@@ -15,6 +15,7 @@ from airflow_provider_personalize.links.personalize import (
     s3_folder,
 )
 
+from .conftest import Log
 from .service import ACCOUNT, Service
 from .test_adoption import inference, train
 
@@ -61,7 +62,7 @@ def test_a_job_on_aws_has_its_links_and_logs_their_addresses(
     here = context()
     operator = inference(aws_conn_id="aws")
     said: list[str] = []
-    monkeypatch.setattr(type(operator), "log", _Log(said))
+    monkeypatch.setattr(type(operator), "log", Log(said))
     assert linked(operator, here) == {PersonalizeConsoleLink.key, PersonalizeInputLink.key, PersonalizeOutputLink.key}
     assert here["ti"].xcoms[PersonalizeOutputLink.key] == {
         "region_name": "us-east-1",
@@ -70,16 +71,6 @@ def test_a_job_on_aws_has_its_links_and_logs_their_addresses(
         "prefix": "",
     }
     assert any("https://console.aws.amazon.com/s3/buckets/out?region=us-east-1&prefix=" in line for line in said)
-
-
-class _Log:
-    def __init__(self, said: list[str]) -> None:
-        self.said = said
-
-    def info(self, text: str, *values: Any) -> None:
-        self.said.append(text % values)
-
-    warning = info
 
 
 def test_a_training_has_no_files_to_link_to(context: Context) -> None:

@@ -17,6 +17,7 @@ from airflow_provider_personalize.operators.batch_jobs import (
     PersonalizeBatchInferenceJobOperator,
     PersonalizeBatchSegmentJobOperator,
 )
+from airflow_provider_personalize.operators.dataset_group import PersonalizeDatasetGroupOperator
 from airflow_provider_personalize.operators.training import (
     PersonalizeDatasetImportJobOperator,
     PersonalizeSolutionVersionOperator,
@@ -360,3 +361,27 @@ def test_every_argument_that_a_user_writes_is_templated(operator: Callable[[], P
     reachable = own - untemplated - ({"job_name"} if isinstance(built, PersonalizeSolutionVersionOperator) else set())
     assert reachable <= set(built.template_fields)
     assert all(hasattr(built, field) for field in built.template_fields)
+
+
+@pytest.mark.parametrize(
+    "operator",
+    [
+        PersonalizeBatchInferenceJobOperator,
+        PersonalizeBatchSegmentJobOperator,
+        PersonalizeDatasetImportJobOperator,
+        PersonalizeSolutionVersionOperator,
+        PersonalizeDatasetGroupOperator,
+    ],
+)
+def test_every_structure_is_rendered_as_json(operator: type[Any]) -> None:
+    parameters = {
+        name: str(parameter.annotation)
+        for kind in operator.__mro__
+        if kind.__module__.startswith("airflow_provider_personalize")
+        for name, parameter in inspect.signature(kind.__init__).parameters.items()
+    }
+    structures = {name for name in operator.template_fields if "Mapping" in parameters.get(name, "")}
+    assert structures
+    assert {name: operator.template_fields_renderers.get(name) for name in structures} == dict.fromkeys(
+        structures, "json"
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from airflow_provider_personalize.sensors.personalize import (
     PersonalizeSolutionVersionSensor,
 )
 
+from .conftest import Log
 from .service import ACCOUNT, SOLUTION, Service
 from .test_waiting import run
 
@@ -211,3 +213,73 @@ def test_an_arn_that_upstream_did_not_deliver_is_an_error_that_names_the_task(
     waiting.job_arn = value
     with pytest.raises(PersonalizeInputError, match=r"job_arn is .* task 'infer' did not return it"):
         waiting.execute(context())
+
+
+@modes
+async def test_a_busy_or_unreachable_service_is_asked_again_in_every_mode(
+    mode: str, service: Service, context: Context
+) -> None:
+    arn = add(service, "batch-inference-job", "CREATE PENDING", "CREATE IN_PROGRESS", "ACTIVE")
+    service.refuse("DescribeBatchInferenceJob", "ThrottlingException", times=4)
+    service.unreachable = {"DescribeBatchInferenceJob": 2}
+    once = {"retries": {"max_attempts": 0}}
+    await watch(lambda: sensor("batch-inference-job", arn, mode, botocore_config=once), context(), mode)
+    assert service.resources[arn]["status"] == "ACTIVE"
+
+
+@modes
+async def test_throttling_that_does_not_end_is_a_timeout(mode: str, service: Service, context: Context) -> None:
+    arn = add(service, "batch-inference-job", "ACTIVE")
+    service.refuse("DescribeBatchInferenceJob", "ThrottlingException", times=10_000)
+    once = {"botocore_config": {"retries": {"max_attempts": 0}}}
+    with pytest.raises(AirflowSensorTimeout):
+        await watch(partial(sensor, "batch-inference-job", arn, mode, timeout=0.1, **once), context(), mode)
+
+
+def test_the_log_says_each_status_once_with_the_time_and_the_median(
+    service: Service, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log: list[str] = []
+    monkeypatch.setattr(PersonalizeSensor, "log", Log(log))
+    done = service.add("batch-inference-job", "done", solutionVersionArn=f"{SOLUTION}/1")
+    service.resources[done].update(creationDateTime=1_700_000_000, lastUpdatedDateTime=1_700_000_000 + 1620)
+    way = ["CREATE PENDING"] * 2 + ["CREATE IN_PROGRESS"] * 2 + ["ACTIVE"]
+    arn = add(service, "batch-inference-job", *way, solutionVersionArn=f"{SOLUTION}/2")
+    sensor("batch-inference-job", arn, "poke").execute(context())
+    said = [line for line in log if f"{arn}: " in line]
+    assert [line.split(f"{arn}: ")[1].split(" after ")[0] for line in said] == [
+        "CREATE PENDING",
+        "CREATE IN_PROGRESS",
+        "ACTIVE",
+    ]
+    assert all("(the last ones took 0:27:00, the median)" in line for line in said)
+    assert len(service.called("ListBatchInferenceJobs")) == 1
+
+
+def test_a_deferred_sensor_hands_the_median_to_its_trigger(service: Service, context: Context) -> None:
+    done = service.add("batch-inference-job", "done", solutionVersionArn=f"{SOLUTION}/1")
+    service.resources[done].update(creationDateTime=1_700_000_000, lastUpdatedDateTime=1_700_000_000 + 1620)
+    arn = add(service, "batch-inference-job", "CREATE PENDING", solutionVersionArn=f"{SOLUTION}/2")
+    with pytest.raises(TaskDeferred) as caught:
+        sensor("batch-inference-job", arn, "deferred").execute(context())
+    assert caught.value.trigger.usual_seconds == 1620
+
+
+def test_an_errors_places_are_those_of_the_job(service: Service, context: Context) -> None:
+    facts = {
+        "job_arn": "arn:job",
+        "status": "PENDING",
+        "failure_reason": None,
+        "input_uri": "s3://in",
+        "output_uri": None,
+    }
+    event = {"status": "error", "kind": "batch-inference-job", "arn": "arn:job", "message": "no", "facts": facts}
+    with pytest.raises(PersonalizeWaitError) as caught:
+        sensor("batch-inference-job", "arn:job", "deferred").execute_complete(context(), event=event)
+    assert (caught.value.status, caught.value.input_uri) == ("PENDING", "s3://in")
+
+
+def test_a_job_that_finished_while_the_triggerer_was_away_is_not_late(service: Service, context: Context) -> None:
+    arn = add(service, "batch-inference-job", "ACTIVE")
+    event = {"status": "timeout", "kind": "batch-inference-job", "arn": arn, "message": "late", "facts": {}}
+    sensor("batch-inference-job", arn, "deferred").execute_complete(context(), event=event)

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_personalize.hooks.resources import RESOURCES
-from airflow_provider_personalize.triggers.personalize import PersonalizeTrigger
+from airflow_provider_personalize.triggers.personalize import PersonalizeSlotTrigger, PersonalizeTrigger
 
+from .conftest import Log
 from .service import Service
 from .test_waiting import run
 
@@ -52,7 +53,7 @@ async def test_success_failure_and_timeout_are_distinct_events(kind: str, servic
         assert "no rights" in event["message"]
 
     service.resources[arn]["status"] = "CREATE IN_PROGRESS"
-    event = await run(trigger(arn, kind=kind, waiter_max_attempts=2))
+    event = await run(trigger(arn, kind=kind, deadline=time.time() + 0.02))
     assert (event["status"], event["arn"], event["kind"]) == ("timeout", arn, kind)
 
 
@@ -89,7 +90,7 @@ async def test_being_killed_says_that_the_job_runs_on(capsys: pytest.CaptureFixt
 async def test_waiting_does_not_hold_up_other_triggers(service: Service) -> None:
     arn = service.add("batch-inference-job", "job", "CREATE IN_PROGRESS")
     # The first client of a process reads its service model, which is aiobotocore's own affair.
-    await run(trigger(arn, waiter_max_attempts=1))
+    await run(trigger(arn, deadline=time.time() + 0.01))
     longest, last = 0.0, time.monotonic()
 
     async def beat() -> None:
@@ -99,6 +100,54 @@ async def test_waiting_does_not_hold_up_other_triggers(service: Service) -> None
             longest, last = max(longest, time.monotonic() - last), time.monotonic()
 
     heart = asyncio.create_task(beat())
-    await run(trigger(arn, waiter_max_attempts=30))
+    await run(trigger(arn, deadline=time.time() + 0.2))
     heart.cancel()
     assert longest < 0.5
+
+
+@pytest.mark.parametrize("usual_seconds", [None, 1620.5])
+def test_what_is_usual_survives_serialisation(usual_seconds: float | None) -> None:
+    arguments = json.loads(json.dumps(trigger(usual_seconds=usual_seconds).serialize()[1]))
+    assert PersonalizeTrigger(**arguments).usual_seconds == usual_seconds
+
+
+async def test_polls_that_break_are_missed_and_not_the_end(service: Service) -> None:
+    arn = service.add("batch-inference-job", "job", "ACTIVE")
+    service.unreachable["DescribeBatchInferenceJob"] = 3
+    waiting = trigger(arn, botocore_config={"retries": {"max_attempts": 0}})
+    assert (await run(waiting))["status"] == "success"
+    assert len(service.calls) == 4
+
+
+async def test_a_deadline_reached_without_an_answer_says_what_was_in_the_way(service: Service) -> None:
+    service.unreachable["DescribeBatchInferenceJob"] = 1000
+    waiting = trigger(deadline=time.time() + 0.05, botocore_config={"retries": {"max_attempts": 0}})
+    event = await run(waiting)
+    assert event["status"] == "timeout"
+    assert "EndpointConnectionError" in event["message"]
+
+
+async def test_the_log_says_each_status_once_and_for_how_long(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log: list[str] = []
+    monkeypatch.setattr(PersonalizeTrigger, "log", Log(log))
+    arn = service.add("batch-inference-job", "job", "CREATE PENDING")
+    service.resources[arn]["creationDateTime"] = time.time() - 600
+    service.set_statuses(arn, *["CREATE PENDING"] * 3, *["CREATE IN_PROGRESS"] * 3, "ACTIVE")
+    await run(trigger(arn, usual_seconds=1620.0))
+    said = [line for line in log if f"{arn}: " in line]
+    assert len(said) == 3
+    for line, status in zip(said, ("CREATE PENDING", "CREATE IN_PROGRESS", "ACTIVE"), strict=True):
+        assert f"{arn}: {status} after 0:10:0" in line
+        assert "(the last ones took 0:27:00, the median)" in line
+
+
+async def test_the_slot_trigger_keeps_the_time_over_a_restart() -> None:
+    path, arguments = PersonalizeSlotTrigger(until=time.time() + 0.05).serialize()
+    assert path == f"{PersonalizeSlotTrigger.__module__}.PersonalizeSlotTrigger"
+    again = PersonalizeSlotTrigger(**json.loads(json.dumps(arguments)))
+    assert await run(again) == {"status": "slot"}
+    assert time.time() >= again.until
+    # Time that passed while no triggerer ran counts.
+    assert await run(PersonalizeSlotTrigger(until=time.time() - 60)) == {"status": "slot"}

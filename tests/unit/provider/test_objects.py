@@ -1,0 +1,75 @@
+"""The objects of a location, on disk and in a real S3 that only the connection names."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_personalize.exceptions import PersonalizeInputError
+from airflow_provider_personalize.hooks.objects import matching, reading, writing_whole
+
+from .places import Bucket, Disk
+
+CONN = "aws_default"
+
+
+def names(location: str) -> list[str]:
+    return [stored.name for stored in matching(location, CONN)]
+
+
+def test_a_location_is_a_prefix(place: Disk | Bucket) -> None:
+    for name in ("in/users.json", "in/deep/b", "in-old/users.json", "in/odd #1?.json", "out/x"):
+        place.put(name, b"{}\n")
+    assert names(place.uri("in/")) == ["deep/b", "odd #1?.json", "users.json"]
+    assert names(place.uri("in")) == ["in-old/users.json", "in/deep/b", "in/odd #1?.json", "in/users.json"]
+    assert names(place.uri("in/us")) == ["users.json"]
+    assert names(place.uri("nowhere/")) == []
+
+
+def test_an_object_that_came_since_the_last_look_is_seen(place: Disk | Bucket) -> None:
+    place.put("in/a", b"1")
+    assert names(place.uri("in/")) == ["a"]
+    place.put("in/b", b"22")
+    assert [(stored.name, stored.size) for stored in matching(place.uri("in/"), CONN)] == [("a", 1), ("b", 2)]
+
+
+def test_an_object_is_read_line_by_line(place: Disk | Bucket) -> None:
+    uri = place.put("in/a b#?.json", b"one\ntwo\n")
+    with reading(uri, CONN) as stream:
+        assert stream.read(1) == b"o"
+        stream.seek(0)
+        assert list(stream) == [b"one\n", b"two\n"]
+
+
+def test_an_object_appears_whole_and_replaces_the_one_before(place: Disk | Bucket) -> None:
+    uri = place.put("tables/t.parquet", b"first")
+    with writing_whole(uri, CONN) as stream:
+        stream.write(b"second")
+        stream.flush()
+        assert place.get("tables/t.parquet") == b"first"
+    assert (place.names(), place.get("tables/t.parquet")) == (["tables/t.parquet"], b"second")
+
+
+def test_a_name_is_taken_literally_and_its_folder_is_made(place: Disk | Bucket) -> None:
+    place.put("new/t1", b"other")
+    with writing_whole(place.uri("new/folder/t[1]*#.parquet"), CONN) as stream:
+        stream.write(b"third")
+    assert place.names() == ["new/folder/t[1]*#.parquet", "new/t1"]
+
+
+def test_a_write_that_fails_leaves_what_was_there(place: Disk | Bucket) -> None:
+    place.put("t", b"before")
+
+    def fail() -> None:
+        with writing_whole(place.uri("t"), CONN) as stream:
+            stream.write(b"half")
+            raise RuntimeError("no more rows")
+
+    with pytest.raises(RuntimeError, match="no more rows"):
+        fail()
+    assert (place.names(), place.get("t")) == (["t"], b"before")
+
+
+@pytest.mark.parametrize("uri", ["/tmp/x", "https://example.org/x", "s3://", "s3://bucket", "file://x"])
+def test_other_locations_are_refused(uri: str) -> None:
+    with pytest.raises(PersonalizeInputError, match="neither"):
+        matching(uri, None)
