@@ -1,0 +1,36 @@
+"""Time that passes when somebody sleeps, so that a day of waiting takes a test no time."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+
+import pytest
+
+
+class Clock:
+    """``time.time``, ``time.sleep`` and ``asyncio.sleep`` of the thread that made it; other threads keep the real ones.
+
+    ``time.monotonic`` stays real: event loops and sockets measure with it.
+    """
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.slept = 0.0
+        here, now, sleep, async_sleep = threading.get_ident(), time.time, time.sleep, asyncio.sleep
+
+        def virtual_sleep(seconds: float) -> None:
+            if threading.get_ident() != here:
+                return sleep(seconds)
+            self.slept += seconds
+            return None
+
+        async def virtual_async_sleep(seconds: float, result: object = None) -> object:
+            if threading.get_ident() != here:
+                return await async_sleep(seconds, result)
+            self.slept += seconds
+            return await async_sleep(0, result)
+
+        patch.setattr(time, "time", lambda: now() + (self.slept if threading.get_ident() == here else 0.0))
+        patch.setattr(time, "sleep", virtual_sleep)
+        patch.setattr(asyncio, "sleep", virtual_async_sleep)

@@ -1,0 +1,138 @@
+"""A whole Airflow (scheduler, LocalExecutor, triggerer, API server) whose workers are killed with SIGKILL."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+import pytest
+
+from tests.faults import line
+from tests.faults.served import CONNECTION, RESOURCES, Served, operation
+
+DAG = """
+import datetime, json, os
+from airflow.sdk import DAG
+from tests.faults.served import build_operator
+
+with DAG("struck", schedule="@once", start_date=datetime.datetime(2026, 1, 1), is_paused_upon_creation=False):
+    arns = json.loads(os.environ["FAULTS_ARNS"])
+    for kind, deferrable in (("inference", False), ("segment", True)):
+        build_operator(
+            kind, arns, task_id=kind, deferrable=deferrable, retries=2, retry_delay=datetime.timedelta(seconds=0)
+        )
+"""
+LONGEST = 120
+
+
+@dataclass
+class Airflow:
+    process: subprocess.Popen[bytes]
+    home: Path
+
+    def kill_worker(self, port: int) -> None:
+        """Kill the process that has a connection to ``port``, and the one that looks after it."""
+        for worker in psutil.Process(self.process.pid).children(recursive=True):
+            try:
+                found = [each for each in worker.net_connections("tcp") if each.raddr and each.raddr.port == port]
+            except psutil.Error:
+                continue
+            if found:
+                os.kill(worker.ppid(), signal.SIGKILL)
+                os.kill(worker.pid, signal.SIGKILL)
+
+    def states(self) -> dict[str, tuple[str, int]]:
+        """State and number of attempts of each task."""
+        path = self.home / "airflow.db"
+        if not path.exists():
+            return {}
+        with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10) as database:
+            try:
+                found = database.execute("SELECT task_id, state, try_number FROM task_instance").fetchall()
+            except sqlite3.OperationalError:  # the tables are being made
+                return {}
+        return {task_id: (state, tries) for task_id, state, tries in found}
+
+    def states_at_the_end(self) -> dict[str, tuple[str, int]]:
+        """States and attempts, once no task will change its own any more."""
+        begin = time.monotonic()
+        while True:
+            states = self.states()
+            if states and {state for state, _ in states.values()} <= {"success", "failed", "upstream_failed"}:
+                return states
+            assert time.monotonic() < begin + LONGEST, (states, (self.home / "airflow.log").read_text()[-5000:])
+            time.sleep(0.2)
+
+
+@pytest.fixture
+def airflow(served: Served, tmp_path: Path, repository: Path) -> Iterator[Airflow]:
+    (tmp_path / "dags").mkdir()
+    (tmp_path / "dags" / "struck.py").write_text(DAG)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    variable = f"AIRFLOW_CONN_{CONNECTION.upper()}"
+    found = json.loads(os.environ[variable])
+    found["extra"]["service_config"]["personalize"]["waiter_delay"] = 0.5
+    bundle = {
+        "name": "dags-folder",
+        "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
+        "kwargs": {"path": str(tmp_path / "dags")},
+    }
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")} | {
+        variable: json.dumps(found),
+        "FAULTS_ARNS": json.dumps(served.arns),
+        "PYTHONPATH": str(repository),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "AIRFLOW_HOME": str(tmp_path),
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__API_AUTH__JWT_SECRET": "only-for-the-tests-" * 4,
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__PARALLELISM": "2",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps([bundle]),
+        "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
+        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "1",
+        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "6",
+        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "1",
+    }
+    log = tmp_path / "airflow.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            ["airflow", "standalone"], env=environment, stdout=output, stderr=output, start_new_session=True
+        )
+    yield Airflow(process, tmp_path)
+    # A component whose worker was killed does not always end when it is asked to, and nothing is left to be saved.
+    for each in psutil.Process(process.pid).children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            each.kill()
+    process.kill()
+    process.wait()
+
+
+@pytest.mark.slow
+def test_workers_that_are_killed_between_create_and_wait_are_retried_and_start_no_second_job(
+    served: Served, airflow: Airflow
+) -> None:
+    port = urlsplit(served.line.url).port
+    strike = line.after(lambda: airflow.kill_worker(port))
+    served.line.script = {operation("Create", RESOURCES[kind]): [strike] for kind in ("inference", "segment")}
+    states = airflow.states_at_the_end()
+    assert states == {"inference": ("success", 2), "segment": ("success", 2)}
+    assert list(served.jobs().values()) == ["ACTIVE", "ACTIVE"]
