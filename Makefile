@@ -15,7 +15,7 @@ test:
 	@$(PYTHON_IN_VENV) -m pytest $(ARGS)
 
 lint:
-	@scripts/setup.sh local,lint
+	@scripts/setup.sh test,lint
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
