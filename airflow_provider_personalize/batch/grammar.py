@@ -34,9 +34,11 @@ class Language:
         try:
             return _parser(self.grammar).parse(text)
         except UnexpectedToken as unexpected:
-            raise self._token_error(text, unexpected.token, unexpected.accepts or unexpected.expected) from None
+            error = self._token_error(text, unexpected.token, unexpected.accepts or unexpected.expected)
         except UnexpectedCharacters as unexpected:
-            raise self._character_error(text, unexpected.pos_in_stream or 0, unexpected.allowed or set()) from None
+            error = self._character_error(text, unexpected.pos_in_stream or 0, unexpected.allowed or set())
+        # Raised out here, so that no lark error hangs on it as its context: those cannot travel to another process.
+        raise error
 
     def _token_error(self, text: str, token: Token, expected: set[str]) -> ExpressionSyntaxError:
         if token.type == "$END":

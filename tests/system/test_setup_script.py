@@ -10,12 +10,15 @@ from pathlib import Path
 
 import pytest
 
+READ = ("pyproject.toml", "constraints.txt", "setup.py", "airflow_provider_personalize/local/scoring/kernel.c")
+"""What decides whether an installation is still the one that is wanted, in the order in which it is read."""
+
 
 @pytest.fixture
 def checkout(repository: Path, tmp_path: Path) -> Path:
     """The few files that the script reads, without a ``.venv``."""
-    (tmp_path / "scripts").mkdir()
-    for name in ("scripts/setup.sh", "pyproject.toml", "constraints.txt"):
+    for name in ("scripts/setup.sh", *READ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(repository / name, tmp_path / name)
     return tmp_path
 
@@ -53,7 +56,7 @@ def test_a_missing_compiler_is_named_before_anything_is_downloaded(checkout: Pat
 def test_an_unchanged_installation_is_left_alone(checkout: Path) -> None:
     (checkout / ".venv" / "bin").mkdir(parents=True)
     (checkout / ".venv" / "bin" / "python").symlink_to("/bin/false")
-    content = (checkout / "pyproject.toml").read_bytes() + (checkout / "constraints.txt").read_bytes()
+    content = b"".join((checkout / name).read_bytes() for name in READ)
     stamp = subprocess.run(["cksum"], input=content, capture_output=True, check=True).stdout
     (checkout / ".venv" / ".installed-local").write_bytes(stamp)
     answer = setup(checkout)

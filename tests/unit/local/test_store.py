@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -33,17 +33,19 @@ def store(tmp_path: Path) -> Store:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def either(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+def either(request: pytest.FixtureRequest) -> Store:
     """An empty store of each kind."""
+    store: Store
     if request.param == "sqlite":
-        yield request.getfixturevalue("store")
-        return
+        store = request.getfixturevalue("store")
+        return store
+    # The database is the whole test run's, so others may have left rows.
     store = Store(request.getfixturevalue("postgresql"))
     store.create_tables()
-    yield store
     with store._db.begin() as connection:
         for table in metadata.sorted_tables:
             connection.execute(table.delete())
+    return store
 
 
 def job(name: str, region: str = "us-east-1") -> Resource:
