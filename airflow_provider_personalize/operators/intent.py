@@ -61,7 +61,9 @@ class Intent:
             description = self._described(record)
             if description is not None and not self._has_failed(description):
                 return self._adopted(description)
-            wanted = replace(record, arn=None, number=record.number + (description is not None))
+            # A job taken over from before a clear, or from somebody else, has not used up a name of this one's.
+            used = description is not None and self._name(description) == numbered(record.name, record.number)
+            wanted = replace(record, arn=None, number=record.number + used)
         elif attempts.were_cleared:
             found = self._still_running(attempts, record)
         # One that was asked for may exist, so it comes first.
@@ -223,6 +225,9 @@ class Intent:
 
     def _arn(self, description: dict[str, Any]) -> str:
         return str(description[self.operator.resource.arn_member])
+
+    def _name(self, description: dict[str, Any]) -> str:
+        return str(description.get(self.operator.resource.name_member))
 
     def _has_failed(self, description: dict[str, Any]) -> bool:
         return self.operator.resource.has_failed(description.get("status"))

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_personalize.exceptions import PersonalizeConflictError, PersonalizeInputError
@@ -415,6 +415,7 @@ STEP = st.sampled_from(["retry", "clear", "lose the store", "finish", "fail"])
 @given(
     steps=st.lists(STEP, max_size=8), name=st.sampled_from([None, "job"]), policy=st.sampled_from(["adopt", "rename"])
 )
+@example(steps=["clear", "fail", "retry", "lose the store", "retry"], name=None, policy="adopt")
 def test_two_jobs_of_one_task_never_run_at_once(
     steps: list[str], name: str | None, policy: str, service: Service, context: Context
 ) -> None:
