@@ -22,7 +22,7 @@ lint:
 	@.venv/bin/lint-imports
 
 ui:
-	@scripts/setup.sh local
+	@scripts/setup.sh local,parquet
 	@$(PYTHON_IN_VENV) scripts/ui.py $(if $(DATA),--data "$(DATA)") $(ARGS)
 
 bench:

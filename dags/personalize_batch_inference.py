@@ -5,36 +5,32 @@ one row for each of them in `<output folder>/personalize_batch_inference/<run id
 
     {"input":{"userId":"17"},"output":{"recommendedItems":["4","8"],"scores":[0.0406197,0.0372557]},"error":null}
 
-A row that cannot be answered says so in its `error` and costs no other row; `summary` counts them.
+`check_input` fails before anything is paid for when too many rows are wrong. A row that cannot be answered says so in
+its `error` and costs no other row; `check_output` counts them, and fails when there are too many.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 from airflow.sdk import DAG, Param, chain
 from personalize_suite import (
     BATCH_PARAMS,
     DEFAULT_ARGS,
+    EXCLUDE_SEEN_PARAM,
+    INPUT_PARAM,
     MODELS,
     USER_RECIPES,
-    check_and_summarize,
-    dataset_group,
+    check_input,
+    check_output,
+    excluded,
     form,
     input_rows,
     known_version,
     output_folder,
     solution_otherwise,
-    unseen_filter_arn,
 )
 
 from airflow_provider_personalize.hooks.resources import BATCH_INFERENCE_JOB
 from airflow_provider_personalize.operators.batch_jobs import PersonalizeBatchInferenceJobOperator
-
-
-def excluded(context: Any, jinja_env: Any) -> str | None:
-    return unseen_filter_arn(dataset_group(context)) if context["params"]["exclude_seen"] else None
-
 
 with DAG(
     dag_id="personalize_batch_inference",
@@ -47,6 +43,7 @@ with DAG(
     default_args=DEFAULT_ARGS,
     params={
         **BATCH_PARAMS,
+        "input_uri": INPUT_PARAM,
         "num_results": Param(
             25,
             type="integer",
@@ -55,12 +52,7 @@ with DAG(
             title="Items a user",
             description_md="At most so many, best first.",
         ),
-        "exclude_seen": Param(
-            True,
-            type="boolean",
-            title="Leave out what the user already has",
-            description_md="Uses the dataset group's filter on Interactions. Without it nothing is left out.",
-        ),
+        "exclude_seen": EXCLUDE_SEEN_PARAM,
     },
 ) as dag:
     recommend = PersonalizeBatchInferenceJobOperator(
@@ -74,4 +66,8 @@ with DAG(
         role_arn=form("role_arn"),
         doc_md="Creates the batch inference job, or finds the one this run already created, and waits for it.",
     )
-    chain(recommend, *check_and_summarize(BATCH_INFERENCE_JOB, recommend.task_id, USER_RECIPES))
+    chain(
+        check_input(USER_RECIPES, input_rows("users.json"), excluded),
+        recommend,
+        check_output(BATCH_INFERENCE_JOB, recommend.task_id, USER_RECIPES),
+    )

@@ -5,7 +5,8 @@ row for each of them in `<output folder>/personalize_batch_segment/<run id>/<inp
 
     {"input": {"itemId": "4"}, "output": {"usersList": ["17","3"]}, "error": null}
 
-A row that cannot be answered says so in its `error` and costs no other row; `summary` counts them.
+`check_input` fails before anything is paid for when too many rows are wrong. A row that cannot be answered says so in
+its `error` and costs no other row; `check_output` counts them, and fails when there are too many.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from airflow.sdk import DAG, Param, chain
 from personalize_suite import (
     BATCH_PARAMS,
     DEFAULT_ARGS,
+    INPUT_PARAM,
     MODELS,
     SEGMENT_RECIPES,
-    check_and_summarize,
+    check_input,
+    check_output,
     form,
     input_rows,
     known_version,
@@ -38,6 +41,7 @@ with DAG(
     default_args=DEFAULT_ARGS,
     params={
         **BATCH_PARAMS,
+        "input_uri": INPUT_PARAM,
         "num_results": Param(
             25, type="integer", minimum=1, maximum=5_000_000, title="Users an item", description_md="Best first."
         ),
@@ -53,4 +57,8 @@ with DAG(
         role_arn=form("role_arn"),
         doc_md="Creates the batch segment job, or finds the one this run already created, and waits for it.",
     )
-    chain(find_segments, *check_and_summarize(BATCH_SEGMENT_JOB, find_segments.task_id, SEGMENT_RECIPES))
+    chain(
+        check_input(SEGMENT_RECIPES, input_rows("items.json")),
+        find_segments,
+        check_output(BATCH_SEGMENT_JOB, find_segments.task_id, SEGMENT_RECIPES),
+    )

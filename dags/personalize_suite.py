@@ -1,4 +1,4 @@
-"""What the three Personalize DAGs share: their defaults, where a task finds what it needs, and the end of a batch run.
+"""What the Personalize DAGs share: their defaults, where a task finds what it needs, and the tasks around a batch job.
 
 A task takes each of its inputs from the first of these that has it: the run's form, the task before it (XCom), the
 training that started the run (the asset event), the service itself. So one task also runs by itself, with
@@ -19,12 +19,13 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from typing import Any
 
-from airflow.sdk import Asset, ObjectStoragePath, Param, task
+import orjson
+from airflow.sdk import Asset, ObjectStoragePath, Param
 from airflow.sdk.exceptions import AirflowFailException
 
-from airflow_provider_personalize.batch.output import read_output
 from airflow_provider_personalize.hooks.personalize import PersonalizeHook
 from airflow_provider_personalize.hooks.resources import (
     ACTIVE,
@@ -33,6 +34,9 @@ from airflow_provider_personalize.hooks.resources import (
     SOLUTION,
     PersonalizeResource,
 )
+from airflow_provider_personalize.operators.check_output import PersonalizeCheckBatchOutputOperator
+from airflow_provider_personalize.operators.output_table import PersonalizeBatchOutputToTableOperator
+from airflow_provider_personalize.operators.validate_input import PersonalizeValidateBatchInputOperator
 
 CONN_ID = os.environ.get("PERSONALIZE_CONN_ID", "aws_default")
 DEFAULT_DATASET_GROUP = os.environ.get("PERSONALIZE_DATASET_GROUP", "personalize")
@@ -68,7 +72,6 @@ BATCH_PARAMS = {
         "Solution version",
         "The ARN of the model to ask. Empty: the one just trained, or the newest.",
     ),
-    "input_uri": optional("Input file", "JSON Lines, one question a line. Empty: the one beside the training data."),
     "output_uri": Param(
         OUTPUT_URI,
         type="string",
@@ -76,7 +79,37 @@ BATCH_PARAMS = {
         title="Output folder",
         description_md="Each run writes into a folder of its own under it: `<DAG>/<run id>/`.",
     ),
+    "bad_rows": Param(
+        "1%",
+        type="string",
+        pattern=r"^[0-9]+(\.[0-9]+)?%?$",
+        title="Bad rows",
+        description_md="How many rows may be wrong in the input or fail in the output: a number, or a share like `1%`.",
+    ),
     "role_arn": ROLE_PARAM,
+}
+
+INPUT_PARAM = optional("Input file", "JSON Lines, one question a line. Empty: the one beside the training data.")
+
+EXCLUDE_SEEN_PARAM = Param(
+    True,
+    type="boolean",
+    title="Leave out what the user already has",
+    description_md="Uses the dataset group's filter on Interactions. Without it nothing is left out.",
+)
+
+TABLE_PARAMS = {
+    "sql_conn_id": optional(
+        "Database",
+        "A connection to any SQL database. Empty: a Parquet file, `<output folder>/<DAG>/table/<run id>.parquet`.",
+    ),
+    "table": Param(
+        "personalize_results",
+        type="string",
+        minLength=1,
+        title="Table",
+        description_md="In the database; made when it does not exist.",
+    ),
 }
 
 
@@ -140,8 +173,11 @@ def unseen_filter(group: str) -> str:
     return f"{group}-unseen"
 
 
-def unseen_filter_arn(group: str) -> str:
-    return required_arn(FILTER, unseen_filter(group))
+def excluded(context: Any, jinja_env: Any) -> str | None:
+    """The ARN of that filter, if the form asks for it."""
+    if not context["params"]["exclude_seen"]:
+        return None
+    return required_arn(FILTER, unseen_filter(dataset_group(context)))
 
 
 def solution(group: str, recipes: tuple[str, ...]) -> str:
@@ -178,52 +214,98 @@ def input_rows(name: str) -> Field:
     return lambda context, jinja_env: context["params"]["input_uri"] or data_uri(context, name)
 
 
+def output_uri_of(context: Any, *parts: str) -> str:
+    """A place of this DAG's own below the form's output folder."""
+    return "/".join([context["params"]["output_uri"].rstrip("/"), context["dag"].dag_id, *parts])
+
+
+def run_name(context: Any) -> str:
+    """The run's id as part of a file's name. A run may have no date, but it always has an id."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", context["run_id"])
+
+
 def output_folder(context: Any, jinja_env: Any) -> str:
-    """A folder of the run's own: ``<output>/<DAG>/<run id>/``. A run may have no date, but it always has an id."""
-    run = re.sub(r"[^A-Za-z0-9._-]+", "_", context["run_id"])
-    return f"{context['params']['output_uri'].rstrip('/')}/{context['dag'].dag_id}/{run}/"
+    """A folder of the run's own: ``<output>/<DAG>/<run id>/``."""
+    return output_uri_of(context, run_name(context), "")
 
 
-def output_file_uri(context: Any, job: PersonalizeResource, task_id: str, recipes: tuple[str, ...]) -> str:
-    """Where a batch job leaves its rows: ``<input name>.out`` in its output folder.
+def write_questions(context: Any, member: str, ids: Iterable[str]) -> str:
+    """Write the input of a batch job, ``{member: id}`` a line; its URI, ``<output>/<DAG>/input/<run id>.json``.
 
-    The job is the one that the run's task ``task_id`` created; without such a task, the model's newest finished one.
+    Not in the run's output folder, where a job would find its own output among its input.
     """
-    arn = context["ti"].xcom_pull(task_ids=task_id)
-    if not arn:
+    path = ObjectStoragePath(questions_uri(context), conn_id=CONN_ID)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"".join(orjson.dumps({member: id_}) + b"\n" for id_ in ids))
+    return questions_uri(context)
+
+
+def questions_uri(context: Any, jinja_env: Any = None) -> str:
+    """Where the run's own questions are, see :func:`write_questions`."""
+    return output_uri_of(context, "input", f"{run_name(context)}.json")
+
+
+def finished_job(job: PersonalizeResource, task_id: str, recipes: tuple[str, ...]) -> Field:
+    """The ARN of the job that the run's task ``task_id`` created; without such a task, of the model's newest."""
+
+    def resolve(context: Any, jinja_env: Any) -> str:
+        if arn := context["ti"].xcom_pull(task_ids=task_id):
+            return str(arn)
         model = known_version(recipes)(context) or hook().latest_active_solution_version(
             solution(dataset_group(context), recipes)
         )
         jobs = [job_ for job_ in hook().summaries(job, solutionVersionArn=model) if job_["status"] == ACTIVE]
         if not jobs:
             raise AirflowFailException(f"There is no finished {job.label} of {model}. Run the task {task_id} first.")
-        arn = max(jobs, key=lambda summary: summary["creationDateTime"])[job.arn_member]
-    facts = job.facts(arn, hook().describe(job, arn))
-    name = facts["input_uri"].rpartition("/")[2]
-    return f"{facts['output_uri'].rstrip('/')}/{name}.out"
+        return str(max(jobs, key=lambda summary: summary["creationDateTime"])[job.arn_member])
+
+    return resolve
 
 
-def check_and_summarize(job: PersonalizeResource, task_id: str, recipes: tuple[str, ...]) -> tuple[Any, Any]:
-    """The two tasks that end a batch run: is the output there, and what is in it."""
+# Tasks of several DAGs ------------------------------------------------------------------------------------------------
 
-    @task(doc_md="Fails when the job is done and its output file is not where it should be.")
-    def check_output(**context: Any) -> str:
-        uri = output_file_uri(context, job, task_id, recipes)
-        if not ObjectStoragePath(uri, conn_id=CONN_ID).exists():
-            raise FileNotFoundError(f"The {job.label} is ACTIVE, but its output {uri} does not exist.")
-        return uri
 
-    @task(doc_md="Counts the job's rows and those with an error, and shows the first error.")
-    def summary(**context: Any) -> dict[str, Any]:
-        uri = output_file_uri(context, job, task_id, recipes)
-        rows = errors = 0
-        first_error = None
-        with ObjectStoragePath(uri, conn_id=CONN_ID).open("rb") as lines:
-            for row in read_output(lines):
-                rows += 1
-                if row.error is not None:
-                    errors += 1
-                    first_error = first_error or f"{row.input}: {row.error}"
-        return {"output": uri, "rows": rows, "errors": errors, "first_error": first_error}
+def check_input(
+    recipes: tuple[str, ...], input_uri: Field, filter_arn: Field | None = None
+) -> PersonalizeValidateBatchInputOperator:
+    return PersonalizeValidateBatchInputOperator(
+        task_id="check_input",
+        solution_version_arn=known_version(recipes),
+        solution_arn=solution_otherwise(recipes),
+        input_uri=input_uri,
+        output_uri=output_folder,
+        filter_arn=filter_arn,
+        max_bad_rows="{{ params.bad_rows }}",
+        doc_md="Reads the input as the job will, and fails before the job costs anything when it is not good.",
+    )
 
-    return check_output(), summary()
+
+def check_output(
+    job: PersonalizeResource, task_id: str, recipes: tuple[str, ...]
+) -> PersonalizeCheckBatchOutputOperator:
+    return PersonalizeCheckBatchOutputOperator(
+        task_id="check_output",
+        job_arn=finished_job(job, task_id, recipes),
+        max_failed_rows="{{ params.bad_rows }}",
+        doc_md="Compares the output with the input: rows answered, failed, missing and short, with the first reasons.",
+    )
+
+
+def table_uri(context: Any, jinja_env: Any) -> str | None:
+    """A Parquet file a run, all in one folder, unless the form names a database."""
+    return None if context["params"]["sql_conn_id"] else output_uri_of(context, "table", f"{run_name(context)}.parquet")
+
+
+def table_name(context: Any, jinja_env: Any) -> str | None:
+    return context["params"]["table"] if context["params"]["sql_conn_id"] else None
+
+
+def publish(job: PersonalizeResource, task_id: str, recipes: tuple[str, ...]) -> PersonalizeBatchOutputToTableOperator:
+    return PersonalizeBatchOutputToTableOperator(
+        task_id="publish",
+        job_arn=finished_job(job, task_id, recipes),
+        parquet_uri=table_uri,
+        sql_conn_id=form("sql_conn_id"),
+        table=table_name,
+        doc_md="Writes the answers to a table, one row a result. A second attempt replaces what the first one wrote.",
+    )

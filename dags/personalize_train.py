@@ -4,8 +4,9 @@ The data folder holds `interactions.csv`, `items.csv` and perhaps `users.csv`, a
 (`interactions.schema.json` and so on). What the dataset group needs is made when it is missing: schemas, datasets, a
 solution for recommendations, one for segments, and a filter that leaves out what a user already has.
 
-When both models are trained the asset `personalize_models` is updated, which starts `personalize_batch_inference` and
-`personalize_batch_segment` unless they are paused. A retry never trains twice: it finds the training that it started.
+When both models are trained and the recommendations are good enough (`metrics_gate`), the asset `personalize_models`
+is updated, which starts `personalize_batch_inference` and `personalize_batch_segment` unless they are paused. A retry
+never trains twice: it finds the training that it started.
 """
 
 from __future__ import annotations
@@ -39,12 +40,14 @@ from personalize_suite import (
 
 from airflow_provider_personalize.hooks.resources import DATASET
 from airflow_provider_personalize.operators.dataset_group import PersonalizeDatasetGroupOperator
+from airflow_provider_personalize.operators.metrics_gate import PersonalizeSolutionMetricsGateOperator
 from airflow_provider_personalize.operators.training import (
     PersonalizeDatasetImportJobOperator,
     PersonalizeSolutionVersionOperator,
 )
 
 DATASETS = ("INTERACTIONS", "ITEMS", "USERS")
+NDCG = "normalized_discounted_cumulative_gain_at_10"
 
 
 def data_path(context: Any, name: str) -> ObjectStoragePath:
@@ -92,6 +95,24 @@ def solution_arn(position: int) -> Field:
         return made["solution_arns"][solution_name(group, recipe)] if made else solution(group, (recipe,))
 
     return resolve
+
+
+def trained_version(task_id: str) -> Field:
+    return lambda context, jinja_env: context["ti"].xcom_pull(task_ids=task_id)
+
+
+def newest_version_otherwise(task_id: str, position: int) -> Field:
+    """The solution whose newest version is meant, when the run's task ``task_id`` has trained none."""
+    newest = solution_arn(position)
+
+    def resolve(context: Any, jinja_env: Any) -> str | None:
+        return None if context["ti"].xcom_pull(task_ids=task_id) else newest(context, jinja_env)
+
+    return resolve
+
+
+def asked(param: str) -> Field:
+    return lambda context, jinja_env: {NDCG: context["params"][param]}
 
 
 def location(dataset: str) -> Field:
@@ -147,6 +168,22 @@ with DAG(
             title="Recipe of the recommendations",
             description_md=f"Segments are made with `{SEGMENT_RECIPES[0]}`.",
         ),
+        "least_ndcg": Param(
+            0.0,
+            type="number",
+            minimum=0,
+            maximum=1,
+            title="Least NDCG@10",
+            description_md="Recommendations that do worse on the held-out data are not published.",
+        ),
+        "tolerated_drop": Param(
+            0.2,
+            type="number",
+            minimum=0,
+            maximum=1,
+            title="Tolerated drop",
+            description_md="How much lower NDCG@10 may be than in the version before, as a share of it.",
+        ),
         "role_arn": ROLE_PARAM,
     },
 ) as dag:
@@ -182,6 +219,14 @@ with DAG(
             }.items()
         )
     ]
+    metrics_gate = PersonalizeSolutionMetricsGateOperator(
+        task_id="metrics_gate",
+        solution_version_arn=trained_version("train_recommendations"),
+        solution_arn=newest_version_otherwise("train_recommendations", 0),
+        thresholds=asked("least_ndcg"),
+        tolerated_drop=asked("tolerated_drop"),
+        doc_md="Fails when the recommendations are worse than the form allows. No batch DAG is started then.",
+    )
 
     @task(outlets=[MODELS], doc_md="Updates the asset `personalize_models`, which starts the two batch DAGs.")
     def publish_models(**context: Any) -> Iterator[Metadata]:
@@ -199,4 +244,6 @@ with DAG(
     group >> imports
     for training in trainings:
         imports >> training
-    trainings >> publish_models()
+    published = publish_models()
+    trainings >> published
+    trainings[0] >> metrics_gate >> published

@@ -1,6 +1,6 @@
 """The main job on this machine, with no AWS account: train, recommend, find segments, and show what came out.
 
-Runs the three DAGs of ``dags/`` through ``dag.test()``, in this one process, against a local backend. Everything is
+Runs three DAGs of ``dags/`` through ``dag.test()``, in this one process, against a local backend. Everything is
 left under ``build/demo/``; Airflow's own output in ``build/demo/logs/demo.log``.
 """
 
@@ -133,7 +133,8 @@ class Demo:
         ]
         if run.state != DagRunState.SUCCESS or unfinished:
             raise DemoError(f"{dag.dag_id}: {', '.join(unfinished) or run.state}. {self.reason}")
-        return next((i.xcom_pull(task_ids="check_output") for i in instances if i.task_id == "check_output"), "")
+        checked = [instance for instance in instances if instance.task_id == "check_output"]
+        return checked[0].xcom_pull(task_ids="check_output")["output_files"][0] if checked else ""
 
     def _listener(self) -> Any:
         from airflow.listeners import hookimpl

@@ -1,4 +1,4 @@
-"""Airflow's own UI on this machine, with the three DAGs, a local backend and sample data, all under ``build/ui/``.
+"""Airflow's own UI on this machine, with the DAGs, a local backend and sample data, all under ``build/ui/``.
 
 Nothing runs before you trigger it: the DAGs start paused. Ctrl-C stops everything.
 """

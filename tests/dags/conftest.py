@@ -1,4 +1,4 @@
-"""One Airflow for all of these tests: a database of its own, the three DAGs, a local backend, and a small data set.
+"""One Airflow for all of these tests: a database of its own, the DAGs, a local backend, and a small data set.
 
 The data is made so that its answers are known: users and items come in two camps, and everyone keeps to their own.
 """
@@ -9,6 +9,7 @@ import csv
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,9 @@ USERS = 100
 ITEMS = 40
 CAMPS = ("Drama", "Comedy")
 EVENTS_A_USER = 12  # the service trains on no fewer than 1000 interactions
+FORMER_USER = USERS
+"""Has events like the others, but a month older."""
+MONTH = 30 * 24 * 60 * 60
 
 
 def camp(number: int) -> str:
@@ -49,8 +53,8 @@ def write_csv(path: Path, heading: tuple[str, ...], rows: list[tuple[Any, ...]])
 def write_data(folder: Path) -> None:
     folder.mkdir()
     events = [
-        (f"u{user}", f"i{item}", 1_700_000_000 + 60 * step + user, "watch")
-        for user in range(USERS)
+        (f"u{user}", f"i{item}", 1_700_000_000 + 60 * step + user - (user == FORMER_USER) * MONTH, "watch")
+        for user in range(USERS + 1)
         for step, item in enumerate(seen(user))
     ]
     write_csv(folder / "interactions.csv", ("USER_ID", "ITEM_ID", "TIMESTAMP", "EVENT_TYPE"), events)
@@ -135,9 +139,14 @@ class Suite:
         """What the service has of this kind."""
         return list(PersonalizeHook(aws_conn_id="personalize_test").summaries(resource, **arguments))
 
-    def rows(self, uri: str) -> dict[str, OutputRow]:
-        """An output file's rows by the id that was asked for."""
-        with Path(uri.removeprefix("file://")).open("rb") as lines:
+    def output_file(self, run: Any) -> Path:
+        """Where the batch job of a run left its rows."""
+        [uri] = self.result(run, "check_output")["output_files"]
+        return Path(uri.removeprefix("file://"))
+
+    def answers(self, run: Any) -> dict[str, OutputRow]:
+        """The rows that the batch job of a run left, by the id that was asked for."""
+        with self.output_file(run).open("rb") as lines:
             return {next(iter(row.input.values())): row for row in read_output(lines)}
 
 
@@ -160,7 +169,6 @@ def suite(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Iterato
             "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps([bundle]),
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
             "AIRFLOW__API_AUTH__JWT_SECRET": "only-for-the-tests-" * 4,
-            "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "1",
             "AIRFLOW_CONN_PERSONALIZE_TEST": json.dumps({"conn_type": "aws", "extra": extra}),
             "PERSONALIZE_CONN_ID": "personalize_test",
             "PERSONALIZE_DATASET_GROUP": "camps",
@@ -181,6 +189,9 @@ def start(root: Path, repository: Path) -> Suite:
     folder = repository / "dags"
     bag = BundleDagBag(dag_folder=folder, bundle_path=folder, bundle_name="dags-folder")
     assert bag.import_errors == {}
+    for dag in bag.dags.values():
+        for task in dag.tasks:
+            task.retry_delay = timedelta(0)
     attempts = Attempts()
 
     class Listener:
@@ -199,6 +210,18 @@ def start(root: Path, repository: Path) -> Suite:
 
     get_listener_manager().add_listener(Listener())
     return Suite(dags=bag.dags, data=root / "data", output=root / "output", attempts=attempts)
+
+
+@pytest.fixture(scope="package")
+def client(suite: Suite) -> Iterator[Any]:
+    """Airflow's API, logged in."""
+    from airflow.api_fastapi.app import create_app
+    from fastapi.testclient import TestClient
+
+    with TestClient(create_app(apps="core")) as client:
+        token = client.get("/auth/token").json()["access_token"]
+        client.headers["Authorization"] = f"Bearer {token}"
+        yield client
 
 
 @pytest.fixture(scope="package")

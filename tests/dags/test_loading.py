@@ -12,7 +12,13 @@ import pytest
 
 from tests.dags.conftest import Suite
 
-DAG_IDS = {"personalize_train", "personalize_batch_inference", "personalize_batch_segment"}
+DAG_IDS = {
+    "personalize_active_users",
+    "personalize_batch_inference",
+    "personalize_batch_segment",
+    "personalize_campaign",
+    "personalize_train",
+}
 MEASURE = """
 import json, sys, time
 import airflow

@@ -89,18 +89,6 @@ def other_data(suite: Suite, tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def client(trained: Any) -> Iterator[Any]:
-    """Airflow's API, logged in."""
-    from airflow.api_fastapi.app import create_app
-    from fastapi.testclient import TestClient
-
-    with TestClient(create_app(apps="core")) as client:
-        token = client.get("/auth/token").json()["access_token"]
-        client.headers["Authorization"] = f"Bearer {token}"
-        yield client
-
-
 class TestWholeRuns:
     def test_training_imports_what_is_there_and_skips_what_is_not(self, suite: Suite, trained: Any) -> None:
         states = suite.states(trained)
@@ -112,27 +100,27 @@ class TestWholeRuns:
         self, suite: Suite, recommended: Any
     ) -> None:
         assert set(suite.states(recommended).values()) == {"success"}
-        summary = suite.result(recommended, "summary")
-        assert (summary["rows"], summary["errors"]) == (USERS, 0)
-        rows = suite.rows(summary["output"])
+        summary = suite.result(recommended, "check_output")
+        assert (summary["answered"], summary["failed"], summary["missing"]) == (USERS, 0, 0)
+        rows = suite.answers(recommended)
         for user in range(USERS):
             own = {f"i{item}" for item in seen(user)}
             assert own.isdisjoint(rows[f"u{user}"].ids)
 
     def test_recommendations_keep_to_the_camp_of_the_user(self, suite: Suite, recommended: Any) -> None:
-        rows = suite.rows(suite.result(recommended, "check_output"))
+        rows = suite.answers(recommended)
         first = [(camp(user), camp(int(rows[f"u{user}"].ids[0][1:]))) for user in range(USERS)]
         assert sum(wanted == found for wanted, found in first) >= 0.95 * USERS
 
     def test_segments_keep_to_the_camp_of_the_item(self, suite: Suite, segmented: Any) -> None:
         assert set(suite.states(segmented).values()) == {"success"}
-        rows = suite.rows(suite.result(segmented, "check_output"))
+        rows = suite.answers(segmented)
         for item in range(5):
             best = rows[f"i{item}"].ids[:10]
             assert sum(camp(int(user[1:])) == camp(item) for user in best) >= 9
 
     def test_every_run_writes_into_a_folder_of_its_own(self, suite: Suite, recommended: Any) -> None:
-        folder = Path(suite.result(recommended, "check_output").removeprefix("file://")).parent
+        folder = suite.output_file(recommended).parent
         assert folder.parent == suite.output / "personalize_batch_inference"
         assert set(folder.name) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
         assert {path.name for path in folder.iterdir()} == {"users.json.out", "_CHECK"}
@@ -162,10 +150,10 @@ class TestStartedByTrainings:
             assert run.logical_date is None
             assert not run.conf
             assert len(run.consumed_asset_events) >= 2
-            for task in (BATCH_DAGS[run.dag_id], "check_output", "summary"):
+            for task in ("check_input", BATCH_DAGS[run.dag_id], "check_output"):
                 assert suite.tasks_test(run.dag_id, task, run.run_id) == "success"
             assert set(suite.states(run).values()) == {"success"}
-            assert suite.result(run, "summary")["rows"] == 3
+            assert suite.result(run, "check_output")["answered"] == 3
 
 
 class TestBySchedule:
@@ -202,20 +190,20 @@ class TestOverRest:
         address = "/api/v2/dags/personalize_batch_inference/dagRuns"
         return client.post(address, json={"logical_date": None, "conf": conf})
 
-    def test_a_run_without_a_date_takes_its_form(self, suite: Suite, client: Any) -> None:
+    def test_a_run_without_a_date_takes_its_form(self, suite: Suite, trained: Any, client: Any) -> None:
         answer = self.trigger(client, num_results=3, exclude_seen=False)
         assert answer.status_code == 200, answer.text
         run_id = answer.json()["dag_run_id"]
-        for task in ("recommend", "check_output", "summary"):
+        for task in ("check_input", "recommend", "check_output"):
             assert suite.tasks_test("personalize_batch_inference", task, run_id) == "success"
         run = suite.run("personalize_batch_inference", run_id)
         assert run.logical_date is None
-        rows = suite.rows(suite.result(run, "check_output"))
+        rows = suite.answers(run)
         assert {len(row.ids) for row in rows.values()} == {3}
         # Nothing is left out without the filter, so the best of most users is something they have.
         assert any(f"i{item}" in rows[f"u{user}"].ids for user in range(USERS) for item in seen(user))
 
-    def test_a_form_that_is_wrong_is_refused(self, client: Any) -> None:
+    def test_a_form_that_is_wrong_is_refused(self, client: Any, trained: Any) -> None:
         answer = self.trigger(client, num_results=0)
         assert answer.status_code == 400
         assert "num_results" in answer.text
@@ -225,15 +213,16 @@ class TestTaskByTask:
     @pytest.mark.parametrize(
         ("dag_id", "task_id"),
         [
+            ("personalize_batch_inference", "check_input"),
             ("personalize_batch_inference", "recommend"),
             ("personalize_batch_inference", "check_output"),
-            ("personalize_batch_inference", "summary"),
+            ("personalize_batch_segment", "check_input"),
             ("personalize_batch_segment", "find_segments"),
             ("personalize_batch_segment", "check_output"),
-            ("personalize_batch_segment", "summary"),
             ("personalize_train", "dataset_group"),
             ("personalize_train", "import_interactions"),
             ("personalize_train", "train_segments"),
+            ("personalize_train", "metrics_gate"),
         ],
     )
     def test_a_task_alone_finds_what_it_needs_in_the_service(
@@ -268,7 +257,7 @@ class TestTaskByTask:
 
     def test_the_real_command_continues_a_run(self, suite: Suite, segmented: Any) -> None:
         command = [str(Path(sys.executable).parent / "airflow"), "tasks", "test"]
-        command += ["personalize_batch_segment", "summary", segmented.run_id]
+        command += ["personalize_batch_segment", "check_output", segmented.run_id]
         subprocess.run(command, env=dict(os.environ), capture_output=True, check=True, timeout=100)
-        assert suite.states(segmented)["summary"] == "success"
-        assert suite.result(segmented, "summary")["rows"] == 5
+        assert suite.states(segmented)["check_output"] == "success"
+        assert suite.result(segmented, "check_output")["answered"] == 5

@@ -1,4 +1,4 @@
-"""The three DAGs as docker-compose.yaml runs them: data on S3, the backend a server, tasks waiting in the triggerer.
+"""Three DAGs as docker-compose.yaml runs them: data on S3, the backend a server, tasks waiting in the triggerer.
 
 Only the connection and the two folders differ from the in-process runs of ``tests/dags``.
 """

@@ -1,0 +1,145 @@
+"""The DAGs that end with a table: recommendations for active users, and a campaign that a person approves."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+import pytest
+
+from airflow_provider_personalize.hooks.resources import BATCH_INFERENCE_JOB
+from tests.dags.conftest import FORMER_USER, USERS, Suite, camp, seen
+
+CAMPAIGN = {"item_ids": ["i3", "i4", "i3"], "num_results": 20}
+
+
+def parquet(uri: str) -> list[dict[str, Any]]:
+    return list(pyarrow.parquet.read_table(uri.removeprefix("file://")).to_pylist())
+
+
+@pytest.fixture(scope="module")
+def nightly(suite: Suite, trained: Any) -> Any:
+    """A run of personalize_active_users with its form as it is."""
+    return suite.test("personalize_active_users")
+
+
+@pytest.fixture(scope="module")
+def answered(suite: Suite, trained: Any, client: Any) -> Callable[[str], Any]:
+    """Run the campaign, and have somebody answer: the finished run."""
+
+    def run(option: str) -> Any:
+        given = threading.Event()
+        answering = threading.Thread(target=answer, args=(client, option, given))
+        answering.start()
+        try:
+            return suite.test("personalize_campaign", run_conf=CAMPAIGN)
+        finally:
+            given.set()
+            answering.join(10)
+
+    return run
+
+
+def answer(client: Any, option: str, given_up: threading.Event) -> None:
+    """Answer the question of the campaign's newest run once it is asked."""
+    runs = "/api/v2/dags/personalize_campaign/dagRuns"
+    while not given_up.wait(0.2):
+        found = client.get(runs, params={"order_by": "-start_date", "limit": 1}).json().get("dag_runs")
+        if not found:
+            continue
+        question = f"{runs}/{found[0]['dag_run_id']}/taskInstances/approve/-1/hitlDetails"
+        if client.patch(question, json={"chosen_options": [option], "params_input": {}}).status_code == 200:
+            return
+
+
+class TestActiveUsers:
+    def test_every_task_ends_well(self, suite: Suite, nightly: Any) -> None:
+        assert set(suite.states(nightly).values()) == {"success"}, suite.attempts.errors
+
+    def test_only_users_of_the_last_days_are_asked_about(self, suite: Suite, nightly: Any) -> None:
+        assert set(suite.answers(nightly)) == {f"u{user}" for user in range(USERS)}
+
+    def test_more_days_ask_about_more_users(self, suite: Suite, trained: Any) -> None:
+        form = json.dumps({"active_days": 40})
+        assert suite.tasks_test("personalize_active_users", "active_users", "--task-params", form) == "success"
+        written = max((suite.output / "personalize_active_users" / "input").iterdir(), key=lambda p: p.stat().st_mtime)
+        assert len(written.read_text().splitlines()) == USERS + 1
+        assert f'{{"userId":"u{FORMER_USER}"}}' in written.read_text().splitlines()
+
+    def test_the_table_has_one_row_a_recommendation_best_first(self, suite: Suite, nightly: Any) -> None:
+        published = suite.result(nightly, "publish")
+        rows = parquet(published["parquet_uri"])
+        assert len(rows) == published["table_rows"]
+        answers = suite.answers(nightly)
+        assert [row["item_id"] for row in rows if row["user_id"] == "u7"] == list(answers["u7"].ids)
+        assert [row["rank"] for row in rows if row["user_id"] == "u7"] == list(range(1, len(answers["u7"].ids) + 1))
+        assert {row["run_key"] for row in rows} == {published["run_key"]}
+
+    def test_nobody_is_recommended_what_they_have(self, suite: Suite, nightly: Any) -> None:
+        rows = parquet(suite.result(nightly, "publish")["parquet_uri"])
+        assert not {(row["user_id"], row["item_id"]) for row in rows} & {
+            (f"u{user}", f"i{item}") for user in range(USERS) for item in seen(user)
+        }
+
+    def test_a_database_takes_the_rows_and_a_second_attempt_replaces_them(
+        self, suite: Suite, nightly: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        database = tmp_path / "results.db"
+        connection = {"conn_type": "sqlite", "host": str(database)}
+        monkeypatch.setenv("AIRFLOW_CONN_RESULTS", json.dumps(connection))
+        form = json.dumps({"sql_conn_id": "results", "table": "for_users"})
+        for _ in range(2):
+            ended = suite.tasks_test("personalize_active_users", "publish", nightly.run_id, "--task-params", form)
+            assert ended == "success", suite.attempts.errors
+        with sqlite3.connect(database) as connected:
+            [[rows, users]] = connected.execute("SELECT count(*), count(DISTINCT user_id) FROM for_users")
+        assert (rows, users) == (suite.result(nightly, "publish")["table_rows"], USERS)
+
+    @pytest.mark.parametrize("task_id", ["check_input", "recommend", "check_output", "publish"])
+    def test_a_task_of_the_run_can_be_done_again_and_starts_no_second_job(
+        self, suite: Suite, nightly: Any, task_id: str
+    ) -> None:
+        before = len(suite.jobs(BATCH_INFERENCE_JOB))
+        assert suite.tasks_test("personalize_active_users", task_id, nightly.run_id) == "success"
+        assert len(suite.jobs(BATCH_INFERENCE_JOB)) == before
+
+
+class TestCampaign:
+    def test_approved_segments_are_published(self, suite: Suite, answered: Callable[[str], Any]) -> None:
+        run = answered("Approve")
+        assert set(suite.states(run).values()) == {"success"}, suite.attempts.errors
+        rows = parquet(suite.result(run, "publish")["parquet_uri"])
+        assert [row["item_id"] for row in rows] == ["i3"] * 20 + ["i4"] * 20
+        for item in (3, 4):
+            best = [row["user_id"] for row in rows if row["item_id"] == f"i{item}"][:10]
+            assert sum(camp(int(user[1:])) == camp(item) for user in best) >= 9
+
+    def test_rejected_segments_are_not(self, suite: Suite, answered: Callable[[str], Any]) -> None:
+        run = answered("Reject")
+        states = suite.states(run)
+        assert (states["approve"], states["publish"]) == ("success", "skipped")
+        tables = suite.output / "personalize_campaign" / "table"
+        assert not [path for path in tables.glob("*") if path.stem in run.run_id]
+
+    def test_the_question_says_how_many_users_were_found(self, suite: Suite, answered: Callable[[str], Any]) -> None:
+        from airflow.models.hitl import HITLDetail
+        from airflow.utils.session import create_session
+        from sqlalchemy import select
+
+        run = answered("Reject")
+        with create_session() as session:
+            details = session.scalars(select(HITLDetail)).all()
+            [body] = [detail.body for detail in details if detail.ti_id == run.get_task_instance("approve").id]
+        assert "| items asked about | 2 |" in body
+        assert "| users in them | 40 |" in body
+
+    def test_a_campaign_of_no_items_fails_before_a_job_is_paid_for(self, suite: Suite, trained: Any) -> None:
+        assert suite.tasks_test("personalize_campaign", "items", "2026-11-01") == "success"
+        assert suite.tasks_test("personalize_campaign", "check_input", "2026-11-01") == "failed"
+        assert "is not ready for a batch job" in suite.attempts.errors["check_input"]
+        assert suite.dags["personalize_campaign"].get_task("check_input").downstream_task_ids == {"find_segments"}
