@@ -12,7 +12,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -66,7 +65,6 @@ def serve(
     from airflow_provider_personalize.local.transports.http import application
 
     backend = _open(root, store)
-    backend = replace(backend, store=backend.store.staying_connected())
     pool = Workers(backend, workers)
     answering = application(backend, region=region, after_change=pool.wake)
     config = uvicorn.Config(answering, host=host, port=port, log_level="warning", access_log=False)

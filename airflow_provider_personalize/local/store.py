@@ -9,19 +9,21 @@ runner that lost it changes nothing. A *record* is one event, item or user that 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import orjson
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.pool import NullPool, QueuePool
+from sqlalchemy.pool import QueuePool
 from sqlalchemy.sql.functions import FunctionElement
 
 PENDING, IN_PROGRESS, ACTIVE, FAILED = "CREATE PENDING", "CREATE IN_PROGRESS", "ACTIVE", "CREATE FAILED"
@@ -130,8 +132,9 @@ def _region_postgresql(element: RegionOf, compiler: Any, **kw: Any) -> str:
 # Where clients of a region find their resources: not in one walk past those of all others.
 sa.Index("resources_by_region", RegionOf(resources.c.arn), resources.c.kind, resources.c.seq)
 
-# Made once, since making it takes as long as SQLite does to answer it.
+# Made once, since making them takes as long as SQLite does to answer them.
 _BY_ARN = sa.select(resources).where(resources.c.arn == sa.bindparam("arn"))
+_INSERT = sa.insert(resources)
 
 
 class Now(FunctionElement[float]):
@@ -149,6 +152,9 @@ def _now_sqlite(element: Now, compiler: Any, **kw: Any) -> str:
 @compiles(Now, "postgresql")
 def _now_postgresql(element: Now, compiler: Any, **kw: Any) -> str:
     return "CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS DOUBLE PRECISION)"
+
+
+_NOW = sa.select(Now())
 
 
 class AlreadyExists(Exception):
@@ -234,16 +240,25 @@ def refuse_network_file_system(path: Path) -> None:
 
 
 @lru_cache(maxsize=8)
-def _engine(url: str, connected: bool) -> sa.Engine:
+def _engine(url: str) -> sa.Engine:
     if not url.startswith("sqlite"):
-        return sa.create_engine(url, pool_pre_ping=True)
-    engine = sa.create_engine(url, poolclass=QueuePool if connected else NullPool, connect_args={"timeout": 30})
+        engine = sa.create_engine(url, pool_pre_ping=True)
+        _ENGINES.add(engine)
+        return engine
+    engine = sa.create_engine(url, poolclass=QueuePool, connect_args={"timeout": 30})
+    _ENGINES.add(engine)
 
     @event.listens_for(engine, "connect")
-    def configure(connection: Any, _record: Any) -> None:
+    def configure(connection: Any, record: Any) -> None:
         connection.isolation_level = None
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA busy_timeout = 30000")
+        record.info["file"] = _file(engine)
+
+    @event.listens_for(engine, "checkout")
+    def still_there(_connection: Any, record: Any, _proxy: Any) -> None:
+        if record.info["file"] != _file(engine):
+            raise sa.exc.DisconnectionError(f"{engine.url.database} is another file now")
 
     @event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
@@ -255,24 +270,39 @@ def _engine(url: str, connected: bool) -> sa.Engine:
     return engine
 
 
+# A connection is kept, since opening one takes longer than a call, but none may cross a fork, and Airflow forks:
+# SQLite's locks do not follow it (sqlite.org, "How To Corrupt An SQLite Database File", 2.6).
+_ENGINES: WeakSet[sa.Engine] = WeakSet()
+
+
+def _disconnect() -> None:
+    for engine in list(_ENGINES):
+        engine.dispose()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_disconnect)
+
+
+def _file(engine: sa.Engine) -> tuple[int, int] | None:
+    """Which file a SQLite engine's path names; a directory may be removed and made again while a process lives."""
+    try:
+        found = os.stat(engine.url.database or "")
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 class Store:
     """All state of one local backend. ``url`` is SQLAlchemy's; instances are cheap, engines are shared in a process."""
 
-    def __init__(self, url: str, *, connected: bool = False) -> None:
-        """``connected``: keep connections to SQLite, for a server: a call takes a third of the time.
-
-        Elsewhere none is kept, since it must not cross a fork, and Airflow forks.
-        """
+    def __init__(self, url: str) -> None:
         self.url = url
-        self._db = _engine(url, connected)
+        self._db = _engine(url)
         only_reads: dict[str, Any] = {"only_reads": True}
         if self._db.dialect.name == "postgresql":
             only_reads["isolation_level"] = "AUTOCOMMIT"
         self._reading = self._db.execution_options(**only_reads)
-
-    def staying_connected(self) -> Store:
-        """The same store, for a process that serves it and never forks."""
-        return Store(self.url, connected=True)
 
     @classmethod
     def in_directory(cls, root: Path) -> Store:
@@ -305,41 +335,58 @@ class Store:
 
     # Resources
 
-    def insert(self, resource: Resource, *, job: bool = False, quota: Quota | None = None) -> Resource:
+    def insert(
+        self,
+        resource: Resource,
+        *,
+        job: bool = False,
+        quota: Quota | None = None,
+        beside: Callable[[list[Resource]], None] | None = None,
+    ) -> Resource:
         """Add a resource and, with ``job``, the work behind it.
 
         Raises :class:`AlreadyExists` and, where the name is free, :class:`QuotaReached`, however many insert at once.
+
+        Args:
+            beside: called with all resources of this kind under this parent, the new one last; what it raises undoes
+                the insertion.
         """
-        with self._db.begin() as connection:
-            if quota is not None:
-                self._one_at_a_time(connection, f"quota {resource.kind}")
-            now = round(connection.scalar(sa.select(Now())) or 0.0, 3)
-            clash = sa.select(resources.c.arn).where(
-                sa.or_(resources.c.arn == resource.arn, resources.c.unique_name == resource.unique_name)
-            )
-            values = {
-                "arn": resource.arn,
-                "kind": resource.kind,
-                "parent": resource.parent,
-                "unique_name": resource.unique_name,
-                "status": resource.status,
-                "document": json.dumps(resource.document),
-                "created": now,
-                "updated": now,
-            }
-            try:
-                with connection.begin_nested():
-                    connection.execute(sa.insert(resources).values(values))
-            except sa.exc.IntegrityError:
-                raise AlreadyExists(connection.scalar(clash) or resource.arn) from None
-            if job:
-                connection.execute(sa.insert(jobs).values(arn=resource.arn, kind=resource.kind))
-            if quota is not None and (connection.scalar(_counted(resource, quota)) or 0) > quota.most:
-                raise QuotaReached
-            if resource.tags:
-                rows = [{"arn": resource.arn, "key": k, "value": v} for k, v in resource.tags.items()]
-                connection.execute(sa.insert(tags), rows)
+        try:
+            with self._db.begin() as connection:
+                if quota is not None:
+                    self._one_at_a_time(connection, f"quota {resource.kind}")
+                now = round(connection.scalar(_NOW) or 0.0, 3)
+                values = {
+                    "arn": resource.arn,
+                    "kind": resource.kind,
+                    "parent": resource.parent,
+                    "unique_name": resource.unique_name,
+                    "status": resource.status,
+                    "document": json.dumps(resource.document),
+                    "created": now,
+                    "updated": now,
+                }
+                connection.execute(_INSERT, values)
+                if job:
+                    connection.execute(sa.insert(jobs), {"arn": resource.arn, "kind": resource.kind})
+                if quota is not None and (connection.scalar(_counted(resource, quota)) or 0) > quota.most:
+                    raise QuotaReached
+                if beside is not None:
+                    beside([_resource(row) for row in connection.execute(_children(resource.parent, resource.kind))])
+                if resource.tags:
+                    rows = [{"arn": resource.arn, "key": k, "value": v} for k, v in resource.tags.items()]
+                    connection.execute(sa.insert(tags), rows)
+        except sa.exc.IntegrityError:
+            raise AlreadyExists(self._holder(resource)) from None
         return resource
+
+    def _holder(self, resource: Resource) -> str:
+        """The ARN of the resource that has this one's ARN or name."""
+        query = sa.select(resources.c.arn).where(
+            sa.or_(resources.c.arn == resource.arn, resources.c.unique_name == resource.unique_name)
+        )
+        with self._read() as connection:
+            return connection.scalar(query) or resource.arn
 
     def get(self, arn: str) -> Resource | None:
         with self._read() as connection:
@@ -350,26 +397,18 @@ class Store:
         self, kind: str, *, region: str, parent: str | None = None, before: int | None = None, limit: int = 100
     ) -> list[Resource]:
         """At most ``limit`` resources of a kind, newest first, older than sequence number ``before``."""
-        query = sa.select(resources).where(resources.c.kind == kind).order_by(resources.c.seq.desc()).limit(limit)
-        # A client of another region does not see them. Each of the two has an index, and the planner cannot tell which
-        # one is better, so it is left no choice.
-        if parent is None:
-            query = query.where(RegionOf(resources.c.arn) == region)
-        else:
-            within = resources.c.arn.like(f"arn:aws:personalize:{region}:%")
-            query = query.where(resources.c.parent == parent, within)
-        if before is not None:
-            query = query.where(resources.c.seq < before)
+        given = {"kind": kind, "region": region, "within": f"arn:aws:personalize:{region}:%", "limit": limit}
+        query = _page(narrowed=parent is not None, continued=before is not None)
         with self._read() as connection:
-            return [_resource(row) for row in connection.execute(query)]
+            return [_resource(row) for row in connection.execute(query, given | {"parent": parent, "before": before})]
 
     def children(self, parent: str, kind: str, statuses: Sequence[str] | None = None) -> list[Resource]:
         """All resources of a kind under ``parent``, oldest first."""
-        query = sa.select(resources).where(resources.c.parent == parent, resources.c.kind == kind)
+        query = _children(parent, kind)
         if statuses is not None:
             query = query.where(resources.c.status.in_(statuses))
         with self._read() as connection:
-            return [_resource(row) for row in connection.execute(query.order_by(resources.c.seq))]
+            return [_resource(row) for row in connection.execute(query)]
 
     def unfinished(self, kind: str) -> list[Resource]:
         """Resources of a kind whose job is pending or in progress, from the short list of open jobs."""
@@ -433,7 +472,7 @@ class Store:
     def job_waits(self) -> bool:
         """Whether there is a job that :meth:`claim` would take."""
         with self._read() as connection:
-            return connection.scalar(sa.select(jobs.c.arn).where(_free()).limit(1)) is not None
+            return connection.scalar(_WAITING) is not None
 
     def claim(self, owner: str, *, lease_seconds: float, at_most: int | None = None) -> Lease | None:
         """Take the oldest job that nobody runs: new, given back, or with a lease that ran out. ``None`` without one.
@@ -603,8 +642,32 @@ def _counted(resource: Resource, quota: Quota) -> sa.Select[int]:
     return query
 
 
+@lru_cache(maxsize=4)
+def _page(*, narrowed: bool, continued: bool) -> sa.Select[Any]:
+    query = sa.select(resources).where(resources.c.kind == sa.bindparam("kind")).order_by(resources.c.seq.desc())
+    # A client of another region does not see them. Each of the two has an index, and the planner cannot tell which
+    # one is better, so it is left no choice.
+    if narrowed:
+        within = resources.c.arn.like(sa.bindparam("within"))
+        query = query.where(resources.c.parent == sa.bindparam("parent"), within)
+    else:
+        query = query.where(RegionOf(resources.c.arn) == sa.bindparam("region"))
+    if continued:
+        query = query.where(resources.c.seq < sa.bindparam("before"))
+    return query.limit(sa.bindparam("limit", type_=sa.Integer))
+
+
+def _children(parent: str | None, kind: str) -> sa.Select[Any]:
+    query = sa.select(resources).where(resources.c.parent == parent, resources.c.kind == kind)
+    return query.order_by(resources.c.seq)
+
+
 def _free() -> sa.ColumnElement[bool]:
     return sa.and_(jobs.c.finished.is_(False), sa.or_(jobs.c.owner.is_(None), jobs.c.lease_expires < Now()))
+
+
+# Made once, since every call in a process asks it.
+_WAITING = sa.select(jobs.c.arn).where(_free()).limit(1)
 
 
 def _held(lease: Lease) -> sa.ColumnElement[bool]:

@@ -80,8 +80,11 @@ class Family:
         tags: list[Mapping[str, str]] | None = None,
         job: bool = False,
         quota: Quota | None = None,
+        beside: Callable[[list[Resource]], None] | None = None,
     ) -> Response:
         """Add the resource (with ``job``: pending, with work behind it) and answer with its ARN.
+
+        ``beside`` looks at the resource among its siblings, however many are added at once, and may refuse it.
 
         Raises ``ResourceAlreadyExistsException`` and, where the name is free, ``LimitExceededException``.
         """
@@ -95,7 +98,7 @@ class Family:
             tags=given_tags(tags or []),
         )
         try:
-            call.backend.store.insert(resource, job=job, quota=quota)
+            call.backend.store.insert(resource, job=job, quota=quota, beside=beside)
         except AlreadyExists as error:
             raise ResourceAlreadyExists(error.arn) from None
         except QuotaReached:

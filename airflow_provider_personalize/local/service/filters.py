@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from airflow_provider_personalize.batch.filter_expression import FilterExpression, FilterSyntaxError, parse_filter
+from functools import lru_cache
+
+from airflow_provider_personalize.batch.filter_expression import FilterSyntaxError, parse_filter
 from airflow_provider_personalize.local.datasets.schema import DatasetSchema, parse_schema
 from airflow_provider_personalize.local.errors import InvalidInput, LimitExceeded, ResourceInUse
 from airflow_provider_personalize.local.filters.check import UnsupportedFilterError, check_filter, check_recipe
@@ -31,7 +33,6 @@ def create(call: Call, request: Request) -> Response:
         raise InvalidInput(str(error)) from None
     except UnsupportedFilterError as error:
         raise InvalidInput(f"Could not create filter. {error}") from None
-    _refuse_beyond(call, group.arn, _columns(expression))
     document = {
         "name": request["name"],
         "datasetGroupArn": group.arn,
@@ -39,7 +40,16 @@ def create(call: Call, request: Request) -> Response:
     }
     arn = FILTERS.arn(call, request["name"])
     quota = Quota(call.backend.settings.filters_per_dataset_group, within=group.arn)
-    return FILTERS.insert(call, arn, document, parent=group.arn, tags=request.get("tags"), quota=quota)
+    most = call.backend.settings.fields_filtered_per_dataset_group
+    return FILTERS.insert(
+        call,
+        arn,
+        document,
+        parent=group.arn,
+        tags=request.get("tags"),
+        quota=quota,
+        beside=lambda filters: _refuse_beyond(most, filters),
+    )
 
 
 def require_fitting(call: Call, filter_arn: str, version: Resource) -> Resource:
@@ -55,24 +65,19 @@ def require_fitting(call: Call, filter_arn: str, version: Resource) -> Resource:
     return filter_
 
 
-def _columns(expression: FilterExpression) -> set[str]:
+@lru_cache(maxsize=1024)
+def _columns(expression: str) -> frozenset[str]:
     """The distinct columns that a filter reads."""
-    return {f"{field.dataset.stored.value}.{field.column}" for field in expression.fields}
+    return frozenset(f"{field.dataset.stored.value}.{field.column}" for field in parse_filter(expression).fields)
 
 
-def _refuse_beyond(call: Call, group_arn: str, columns: set[str]) -> None:
-    """Raise ``LimitExceededException`` for too many columns in all filters of the dataset group."""
-    everywhere = columns.union(
-        *(
-            _columns(parse_filter(other.document["filterExpression"]))
-            for other in call.backend.store.children(group_arn, FILTERS.kind)
-        )
-    )
-    most = call.backend.settings.fields_filtered_per_dataset_group
-    if len(everywhere) > most:
+def _refuse_beyond(most: int, filters: list[Resource]) -> None:
+    """Raise ``LimitExceededException`` for too many columns in all filters of a dataset group."""
+    columns = frozenset[str]().union(*(_columns(filter_.document["filterExpression"]) for filter_ in filters))
+    if len(columns) > most:
         raise LimitExceeded(
             f"The filters of a dataset group have at most {most} distinct fields; with this one they would have "
-            f"{len(everywhere)}."
+            f"{len(columns)}."
         )
 
 

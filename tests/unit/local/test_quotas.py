@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +84,27 @@ def test_the_filters_of_a_dataset_group_have_twenty_fields_together(backend: Bac
         call(backend, "CreateFilter", name=name, datasetGroupArn=group, filterExpression=expression(*numbers))
     message = refused(backend, "CreateFilter", name="c", datasetGroupArn=group, filterExpression=expression(20))
     assert "20 distinct fields" in message
+
+
+def test_filters_created_at_one_moment_have_twenty_fields_together(backend: Backend, group: str) -> None:
+    columns: dict[str, Any] = {f"C{number}": {"type": "string", "categorical": True} for number in range(30)}
+    wide = call(backend, "CreateSchema", name="wide", schema=schema("Items", ITEM_ID="string", **columns))
+    call(backend, "CreateDataset", name="items", **wide, datasetGroupArn=group, datasetType="Items")
+    start = threading.Barrier(6)
+
+    def create(number: int) -> str:
+        own = range(5 * number, 5 * number + 5)
+        expression = "INCLUDE ItemID WHERE " + " AND ".join(f'Items.C{column} IN ("a")' for column in own)
+        start.wait()
+        try:
+            call(backend, "CreateFilter", name=f"f{number}", datasetGroupArn=group, filterExpression=expression)
+        except Refused as refusal:
+            return refusal.code
+        return "created"
+
+    with ThreadPoolExecutor(6) as threads:
+        assert Counter(threads.map(create, range(6))) == {"created": 4, "LimitExceededException": 2}
+    assert len(call(backend, "ListFilters", datasetGroupArn=group)["Filters"]) == 4
 
 
 def test_five_jobs_of_a_kind_may_wait(backend: Backend, group: str) -> None:

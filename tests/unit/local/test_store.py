@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -239,11 +242,35 @@ def test_a_page_is_found_and_ordered_by_an_index(store: Store, parent: str | Non
     assert used + (" AND seq<?" if before else "") in plan[0]
 
 
-def test_a_store_that_stays_connected_sees_what_others_write(store: Store) -> None:
-    kept = store.staying_connected()
+def test_a_store_that_stays_connected_sees_what_other_processes_write(store: Store) -> None:
+    code = "import sys; from airflow_provider_personalize.local.store import Resource, Store;"
+    code += "Store(sys.argv[1]).insert(Resource(sys.argv[2], 'batch-inference-job', {}))"
     for name in ("a", "b"):
-        assert kept.get(f"{ARN}batch-inference-job/{name}") is None
-        store.insert(job(name))
-        assert kept.get(f"{ARN}batch-inference-job/{name}")
-    kept.insert(job("c"))
-    assert store.get(f"{ARN}batch-inference-job/c")
+        arn = f"{ARN}batch-inference-job/{name}"
+        assert store.get(arn) is None
+        subprocess.run([sys.executable, "-c", code, store.url, arn], check=True)
+        assert store.get(arn)
+
+
+def test_no_connection_crosses_a_fork(store: Store) -> None:
+    def connected(pid: int) -> bool:
+        """Whether a process holds the store's file open."""
+        database = store.url.removeprefix("sqlite:///")
+        return any(os.path.realpath(link) == database for link in Path(f"/proc/{pid}/fd").iterdir())
+
+    store.insert(job("a"))
+    assert connected(os.getpid())
+    child = os.fork()
+    if child == 0:
+        os._exit(int(connected(os.getpid())))
+    assert os.waitpid(child, 0)[1] == 0
+    assert store.get(f"{ARN}batch-inference-job/a")
+
+
+def test_a_directory_that_was_made_again_is_not_answered_from_the_old_one(store: Store) -> None:
+    store.insert(job("a"))
+    assert store.get(f"{ARN}batch-inference-job/a")
+    for file in Path(store.url.removeprefix("sqlite:///")).parent.glob("store.sqlite*"):
+        file.rename(file.with_name(f"former-{file.name}"))
+    store.create_tables()
+    assert store.get(f"{ARN}batch-inference-job/a") is None
