@@ -43,6 +43,7 @@ from airflow_provider_personalize.exceptions import (
     PersonalizeJobFailedError,
     PersonalizeJobTimeoutError,
 )
+from airflow_provider_personalize.hooks.answers import refuse_foreign
 from airflow_provider_personalize.hooks.patience import error_code, passes, patiently
 from airflow_provider_personalize.hooks.resources import ACTIVE, SOLUTION_VERSION, PersonalizeResource
 from airflow_provider_personalize.hooks.waiting import Watch
@@ -140,6 +141,12 @@ class PersonalizeHook(AwsBaseHook):
         region: str | None = self.conn_config.region_name
         return region or (LOCAL_REGION if self.local_root else None)
 
+    def get_session(self, region_name: str | None = None, deferrable: bool = False) -> Any:
+        session: Any = super().get_session(region_name=region_name, deferrable=deferrable)
+        # boto3's has its events in an attribute, aiobotocore's is botocore's own.
+        refuse_foreign(getattr(session, "events", session).register)
+        return session
+
     def get_client_type(
         self, region_name: str | None = None, config: Config | None = None, deferrable: bool = False
     ) -> Any:
@@ -176,6 +183,7 @@ class PersonalizeHook(AwsBaseHook):
 
             session, register = Session(session_vars=_NO_AWS_FILES), register_sync
         session.register_component("data_loader", _LOADER)
+        refuse_foreign(session.register)
         register(session, root=str(self.local_root), environment=self._runner_environment(), region=region)
         return session
 

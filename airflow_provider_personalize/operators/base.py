@@ -405,7 +405,11 @@ class PersonalizeJobOperator(AwsBaseOperator[PersonalizeHook]):
         raise self._lost_sight(arn, event["message"], facts)
 
     def _lost_sight(self, arn: str, message: str, facts: Mapping[str, Any] | None = None) -> PersonalizeWaitError:
-        known = self.resource.facts(arn, self._complete_request())
+        try:
+            request = self._complete_request()
+        except Exception:  # such as a connection that is gone, which is told already
+            request = {}
+        known = self.resource.facts(arn, request)
         seen = {member: value for member, value in (facts or {}).items() if value is not None}
         return PersonalizeWaitError.about(self.resource, f"could not be watched: {message}", {**known, **seen})
 

@@ -10,9 +10,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from airflow_provider_personalize._compat import AirflowException, BaseTrigger, TriggerEvent
+from airflow_provider_personalize._compat import BaseTrigger, TriggerEvent
 from airflow_provider_personalize.hooks.personalize import PersonalizeHook
 from airflow_provider_personalize.hooks.resources import ACTIVE, RESOURCES
 from airflow_provider_personalize.hooks.waiting import Watch
@@ -85,11 +83,13 @@ class PersonalizeTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         watch = Watch(self.resource, self.arn, self.deadline, self.waiter_delay, self.log, self.usual_seconds)
         try:
-            hook = self.hook()
-            async with await hook.get_async_conn() as client:  # type: ignore[no-untyped-call]
-                yield await self._watched(watch, getattr(client, self.resource.describe_operation))
-        except (AirflowException, BotoCoreError, ClientError) as error:
-            yield self._event("error", f"{type(error).__name__}: {error}", watch)
+            async with await self.hook().get_async_conn() as client:  # type: ignore[no-untyped-call]
+                event = await self._watched(watch, getattr(client, self.resource.describe_operation))
+        except Exception as error:
+            # A trigger that ends without an event fails its task, too, but with neither the reason nor the job's ARN.
+            self.log.warning("%s could not be watched", self.arn, exc_info=True)
+            event = self._event("error", f"{type(error).__name__}: {error}", watch)
+        yield event
 
     async def _watched(self, watch: Watch, describe: Any) -> TriggerEvent:
         while not watch.is_over:

@@ -60,6 +60,12 @@ def garbled(forward: Forward) -> Answer:
     return status, b"\x00\x01 no JSON"
 
 
+def halved(forward: Forward) -> Answer:
+    """The call is handled, and what arrives is half of the answer, as if that were all of it."""
+    status, body = forward()
+    return status, body[: len(body) // 2]
+
+
 def slow(seconds: float) -> Fault:
     """The call is handled at once, and answered late."""
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_personalize.hooks.personalize import PersonalizeHook
 from airflow_provider_personalize.hooks.resources import RESOURCES
 from airflow_provider_personalize.triggers.personalize import PersonalizeSlotTrigger, PersonalizeTrigger
 
@@ -80,6 +81,29 @@ async def test_a_connection_that_does_not_exist_is_an_error_event() -> None:
     event = await run(trigger(aws_conn_id="nobody_made_it"))
     assert event["status"] == "error"
     assert "nobody_made_it" in event["message"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyError, ValueError, OSError, AssertionError])
+@pytest.mark.parametrize("place", ["the connection", "a poll"])
+async def test_whatever_is_in_the_way_is_an_error_event_with_the_reason(
+    place: str, error: type[Exception], service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise error("nobody has thought of this")
+
+    owner, name = (PersonalizeHook, "get_async_conn") if place == "the connection" else (service, "answer")
+    monkeypatch.setattr(owner, name, fail)
+    event = await run(trigger())
+    assert (event["status"], event["arn"]) == ("error", "arn:job")
+    assert f"{error.__name__}: " in event["message"]
+    assert "nobody has thought of this" in event["message"]
+
+
+async def test_there_is_one_event_and_no_more(service: Service) -> None:
+    arn = service.add("batch-inference-job", "job", "ACTIVE")
+    assert [event.payload["status"] async for event in trigger(arn).run()] == ["success"]
+    service.refuse("DescribeBatchInferenceJob", "AccessDeniedException")
+    assert [event.payload["status"] async for event in trigger(arn).run()] == ["error"]
 
 
 async def test_being_killed_says_that_the_job_runs_on(capsys: pytest.CaptureFixture[str]) -> None:

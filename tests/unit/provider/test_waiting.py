@@ -309,3 +309,18 @@ async def test_being_refused_while_polling_is_told_as_it_is(service: Service, co
     service.refuse("DescribeBatchInferenceJob", "AccessDeniedException", "not for you")
     with pytest.raises(PersonalizeJobError, match="not for you"):
         operator.execute_complete(here, event=await run(deferred.trigger))
+
+
+async def test_a_connection_that_is_gone_while_the_task_is_deferred_is_told_with_the_job(
+    service: Service, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.statuses = ["CREATE PENDING"]
+    # The role is the connection's, so that the request cannot be made any more either.
+    operator, here = inference(wait_for_completion=True, deferrable=True, role_arn=None), context()
+    deferred = deferral(operator, here)
+    monkeypatch.delenv("AIRFLOW_CONN_AWS_DEFAULT")
+    event = await run(deferred.trigger)
+    resumed = inference(wait_for_completion=True, deferrable=True, role_arn=None)
+    with pytest.raises(PersonalizeWaitError, match="'aws_default' does not exist") as caught:
+        resumed.execute_complete(here, event=event)
+    assert caught.value.job_arn in service.resources
