@@ -77,7 +77,8 @@ def get_provider_info() -> dict[str, Any]:
                         "description": (
                             "Price of 1,000 rows by recipe or by kind of job (``BATCH_INFERENCE``, "
                             "``THEME_GENERATION``, ``BATCH_SEGMENT``), as JSON: what "
-                            "PersonalizeValidateBatchInputOperator estimates costs with."
+                            "PersonalizeValidateBatchInputOperator estimates costs with. Without it, some recipes "
+                            "have a default that was not checked since 2023, and every estimate says so."
                         ),
                         "version_added": "0.1.0",
                         "type": "string",

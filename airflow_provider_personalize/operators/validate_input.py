@@ -51,7 +51,8 @@ class PersonalizeValidateBatchInputOperator(AwsBaseOperator[PersonalizeHook]):
     :param max_estimated_cost: fail above this estimated cost (templated). It needs a price.
     :param prices: price per 1,000 rows by recipe or by kind of job (``BATCH_INFERENCE``, ``THEME_GENERATION``,
         ``BATCH_SEGMENT``), as a dictionary or its JSON text (templated). None: ``[personalize] batch_prices``, which is
-        such a JSON text. What neither names has the price of :mod:`airflow_provider_personalize.batch.prices`, or none.
+        such a JSON text. What neither names has the price of :mod:`airflow_provider_personalize.batch.prices`, which
+        is not confirmed, or none. Each estimate says where its price is from.
     :return: the report: ``rows``, ``bad_rows``, ``duplicate_rows``, ``bytes``, ``files``, ``findings``, ``problems``
         (the first bad rows with file and line), ``duplicates``, ``warnings``, ``input_files`` (the first names),
         ``estimated_cost``.
@@ -120,7 +121,7 @@ class PersonalizeValidateBatchInputOperator(AwsBaseOperator[PersonalizeHook]):
         duplicates = fields.limit("max_duplicate_rows", self.max_duplicate_rows)
         most_rows = fields.integer("max_records", self.max_records)
         most_cost = fields.number("max_estimated_cost", self.max_estimated_cost)
-        prices = self._prices()
+        prices, prices_from = self._prices()
         recipe, kind = self._model()
         filter_expression = self._filter()
         output = fields.optional_text(self.output_uri)
@@ -137,7 +138,7 @@ class PersonalizeValidateBatchInputOperator(AwsBaseOperator[PersonalizeHook]):
             )
             report = validate_input(files, recipe, kind, filter_expression=filter_expression)
         report.warnings = self._location_warnings(uri, output, objects) + report.warnings
-        cost = estimate(report.rows, recipe, kind, prices)
+        cost = estimate(report.rows, recipe, kind, prices, prices_from)
 
         complaints = list(report.faults)
         if bad and not bad.allows(report.bad_rows, report.rows):
@@ -153,10 +154,7 @@ class PersonalizeValidateBatchInputOperator(AwsBaseOperator[PersonalizeHook]):
                 f"There is no price for {recipe} ({kind.value}) to hold max_estimated_cost against; give one in prices."
             )
         elif most_cost is not None and cost is not None and cost.amount > most_cost:
-            complaints.append(
-                f"The job would cost about {cost.amount:,.2f} at {cost.per_thousand_rows:g} per 1,000 rows, more than "
-                f"max_estimated_cost, {most_cost:,.2f}."
-            )
+            complaints.append(f"The job would cost {cost}, more than max_estimated_cost, {most_cost:,.2f}.")
         found = {
             "input_uri": uri,
             **report.as_dict(),
@@ -165,6 +163,7 @@ class PersonalizeValidateBatchInputOperator(AwsBaseOperator[PersonalizeHook]):
         }
         for line in report.lines():
             self.log.info("%s", line)
+        self.log.info("estimated cost: %s", cost or "unknown, since no table has a price")
         if complaints:
             context["ti"].xcom_push(key="return_value", value=found)
             raise PersonalizeBatchInputError(_message(uri, complaints, report), report=found)
@@ -198,14 +197,15 @@ class PersonalizeValidateBatchInputOperator(AwsBaseOperator[PersonalizeHook]):
         arn = fields.optional_arn("filter_arn", self.filter_arn, self._templates["filter_arn"])
         return parse_filter(self.hook.describe(FILTER, arn)["filterExpression"]) if arn else None
 
-    def _prices(self) -> dict[str, float]:
-        given = self.prices
+    def _prices(self) -> tuple[dict[str, float], str]:
+        """The table, and where it stands."""
+        given, place = self.prices, "prices"
         if given is None:
-            given = conf.get("personalize", "batch_prices", fallback="") or None
+            given, place = conf.get("personalize", "batch_prices", fallback="") or None, "[personalize] batch_prices"
         return {
-            name: fields.number(f"prices[{name!r}]", price) or 0.0
-            for name, price in fields.mapping("prices", given).items()
-        }
+            name: fields.number(f"{place}[{name!r}]", price) or 0.0
+            for name, price in fields.mapping(place, given).items()
+        }, place
 
     @staticmethod
     def _location_faults(uri: str, output: str | None, objects: list[StoredObject]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_personalize.batch.limits import Limit
-from airflow_provider_personalize.batch.prices import DEFAULT_PRICES, estimate
+from airflow_provider_personalize.batch.prices import DEFAULT_PRICES, UNCONFIRMED, estimate
 from airflow_provider_personalize.batch.recipes import ROW_FORMATS, JobKind
 
 
@@ -38,6 +38,15 @@ def test_the_recipes_own_price_goes_before_that_of_its_kind_and_before_the_defau
         found = estimate(500, recipe, JobKind.INFERENCE, prices)
         assert found is not None
         assert (found.per_thousand_rows, found.amount) == (per_thousand, per_thousand / 2)
+
+
+def test_an_estimate_says_where_its_price_is_from_and_that_a_default_is_not_confirmed() -> None:
+    own = estimate(2000, "aws-sims", JobKind.INFERENCE, {"aws-sims": 1.0}, "a price list")
+    default = estimate(2000, "aws-sims", JobKind.INFERENCE, {"aws-hrnn": 1.0}, "a price list")
+    assert str(own) == "about 2.00 at 1 per 1,000 rows (price from a price list)"
+    assert default is not None
+    assert default.as_dict() == {"amount": 0.13, "per_thousand_rows": 0.067, "price_from": UNCONFIRMED}
+    assert "not checked since 2023" in str(default)
 
 
 def test_what_is_billed_in_other_ways_has_no_default_price() -> None:

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_personalize.batch.prices import UNCONFIRMED
 from airflow_provider_personalize.exceptions import PersonalizeBatchInputError, PersonalizeInputError
 from airflow_provider_personalize.operators.validate_input import PersonalizeValidateBatchInputOperator
 
+from .conftest import Log
 from .places import Bucket, Disk
 from .service import GROUP, SOLUTION, VERSION, Service
 
@@ -116,13 +118,36 @@ def test_an_input_that_is_not_there_fails(place: Disk | Bucket, context: Context
 def test_the_cost_is_estimated_and_guarded(tmp_path: Any, context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     uri = Disk(tmp_path).put("a.json", b"".join(b'{"userId": "%d"}\n' % n for n in range(2000)))
     prices = {USERS: 0.5}
-    assert validate(context(), uri, prices=prices)["estimated_cost"] == {"amount": 1.0, "per_thousand_rows": 0.5}
+    assert validate(context(), uri, prices=prices)["estimated_cost"]["amount"] == 1.0
     assert validate(context(), uri, prices=json.dumps(prices), max_estimated_cost="1")["rows"] == 2000
     assert "cost about 1.00 at 0.5 per 1,000 rows" in str(
         refusal(context(), uri, prices=prices, max_estimated_cost=0.99)
     )
     monkeypatch.setenv("AIRFLOW__PERSONALIZE__BATCH_PRICES", '{"BATCH_INFERENCE": 2}')
     assert validate(context(), uri)["estimated_cost"]["amount"] == 4.0
+
+
+@pytest.mark.parametrize(
+    ("given", "configured", "place"),
+    [
+        ({USERS: 0.5}, '{"BATCH_INFERENCE": 2}', "prices"),
+        (None, '{"BATCH_INFERENCE": 2}', "[personalize] batch_prices"),
+        (None, "", UNCONFIRMED),
+        ({"aws-sims": 0.5}, "", UNCONFIRMED),
+    ],
+)
+def test_wherever_an_estimate_is_shown_stands_where_its_price_is_from(
+    tmp_path: Any, context: Context, monkeypatch: pytest.MonkeyPatch, given: Any, configured: str, place: str
+) -> None:
+    uri = Disk(tmp_path).put("a.json", GOOD)
+    monkeypatch.setenv("AIRFLOW__PERSONALIZE__BATCH_PRICES", configured)
+    said: list[str] = []
+    monkeypatch.setattr(PersonalizeValidateBatchInputOperator, "log", Log(said))
+    assert validate(context(), uri, prices=given)["estimated_cost"]["price_from"] == place
+    assert f"price from {place}" in said[-1]
+    error = refusal(context(), uri, prices=given, max_estimated_cost=0)
+    assert place in str(error)
+    assert error.report["estimated_cost"]["price_from"] == place
 
 
 def test_a_guard_without_a_price_fails_rather_than_guess(tmp_path: Any, context: Context) -> None:
