@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from itertools import count
+from threading import Lock
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -306,9 +308,21 @@ class Recipe(Protocol):
         """
 
 
+class _EpochsProgress(Iterator[None]):
+    def __init__(self, config: TrainingConfig, total: int) -> None:
+        self._told = config.progress or (lambda done, total: None)
+        self._total = total
+        self._done = count()
+        self._lock = Lock()
+
+    def __next__(self) -> None:
+        with self._lock:
+            done = next(self._done)
+            if done > self._total:
+                raise StopIteration
+            self._told(done, self._total)
+
+
 def epochs_progress(config: TrainingConfig, total: int) -> Iterator[None]:
-    """Advance once an epoch, over all fits of one training."""
-    for done in range(total + 1):
-        if config.progress is not None:
-            config.progress(done, total)
-        yield
+    """Advance once an epoch, over all fits of one training, from as many threads as fit at a time."""
+    return _EpochsProgress(config, total)

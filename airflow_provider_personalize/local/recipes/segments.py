@@ -9,12 +9,14 @@ compare users, and both are one product of factors and one bias a user:
 
 Each training judges both on the recipe's own split, the newest fifth of each user's interactions, by the share of an
 item's held-out users that are among the first 1 % (of users who did not have the item before), and keeps the better.
+Both trials train at the same time where there are two cores.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +25,7 @@ import polars as pl
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from airflow_provider_personalize.local.cores import available_cores
 from airflow_provider_personalize.local.recipes.events import Events
 from airflow_provider_personalize.local.recipes.metrics import segment_metrics
 from airflow_provider_personalize.local.recipes.model import TrainingConfig, epochs_progress
@@ -69,13 +72,15 @@ def fit_segments(events: Events, config: TrainingConfig, dimension: int) -> Segm
         factors = _warp(part.item, part.user, (len(part.item_ids), len(part.user_ids)), config, progress, dimension)
         return factors.rows, factors.columns, factors.column_bias
 
-    trial = straight(older)
+    with ThreadPoolExecutor(min(2, available_cores())) as pool:
+        both = pool.submit(straight, older), pool.submit(transposed, older)
+    trial, trial_transposed = both[0].result(), both[1].result()
     with threadpool_limits(1, "blas"):  # sums of several threads have no fixed order
         temperature = fit_temperature(
             trial.rows, trial.columns, trial.column_bias, newest.user, newest.item, config.seed
         )
     metrics = {
-        "transposed": measured(transposed(older), older, newest, config.seed),
+        "transposed": measured(trial_transposed, older, newest, config.seed),
         "expected_activity": measured(_expected_activity(trial, older, temperature), older, newest, config.seed),
     }
     recall = {ranking: found["recall_at_1_percent"] for ranking, found in metrics.items()}

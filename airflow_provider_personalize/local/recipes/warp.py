@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -114,13 +113,15 @@ def fit_warp_ensemble(
     time, a thread each on as many cores as there are to use, and the result does not depend on how many that is.
 
     Args:
+        progress: one that several threads may advance.
         dimensions: of each member; the ensemble has their sum.
     """
     seeds = np.random.SeedSequence(config.seed).generate_state(len(dimensions)).tolist()
-    steps = _InTurn(progress)
 
     def fit(seed: int, dimension: int) -> Factors:
-        return fit_warp(row, column, weight, shape, replace(config, seed=seed), steps, dimension=dimension, **options)
+        return fit_warp(
+            row, column, weight, shape, replace(config, seed=seed), progress, dimension=dimension, **options
+        )
 
     with ThreadPoolExecutor(min(len(dimensions), available_cores())) as pool:
         members = list(pool.map(fit, seeds, dimensions))
@@ -131,15 +132,3 @@ def fit_warp_ensemble(
         np.sum([member.column_bias for member in members], axis=0, dtype=np.float32),
         np.hstack(others) if others else None,
     )
-
-
-class _InTurn(Iterator[None]):
-    """An iterator that several threads may advance."""
-
-    def __init__(self, steps: Iterator[None]) -> None:
-        self._steps = steps
-        self._lock = Lock()
-
-    def __next__(self) -> None:
-        with self._lock:
-            next(self._steps)
