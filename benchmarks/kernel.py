@@ -27,10 +27,10 @@ from numpy.typing import NDArray
 from report import Figure, interleaved, report
 from threadpoolctl import threadpool_limits
 
+from airflow_provider_personalize.local.cores import available_cores as cores
 from airflow_provider_personalize.local.recipes.model import TrainingConfig, epochs_progress
 from airflow_provider_personalize.local.recipes.warp import fit_warp
 from airflow_provider_personalize.local.scoring import kernel
-from airflow_provider_personalize.local.scoring.cores import cores
 from airflow_provider_personalize.local.scoring.items import Items
 from airflow_provider_personalize.local.scoring.selection import Csr, Selection
 from airflow_provider_personalize.local.scoring.topk import top_k

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from hypothesis import settings
 
 # Airflow reads its home when it is first imported, so this comes before any test module. One home for a whole run,
 # outside /tmp/pytest-*, since processes that outlive a test (runners) may still look at it.
@@ -29,6 +30,10 @@ for name in [
     if name.startswith(("AWS_ACCESS", "AWS_SECRET", "AWS_SESSION", "AWS_PROFILE", "AWS_ENDPOINT"))
 ]:
     del os.environ[name]
+
+# How long an example takes says more about the machine than about us.
+settings.register_profile("whatever the machine", deadline=None)
+settings.load_profile("whatever the machine")
 
 POSTGRESQL = "postgresql+psycopg://root@127.0.0.1:5432/"
 REPOSITORY = Path(__file__).parents[1]

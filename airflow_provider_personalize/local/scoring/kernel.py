@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -122,7 +121,15 @@ class Kernel:
             end = min(start + _CHUNK, n)
             return bool(scan(ctypes.byref(problem), ctypes.c_int64(start), ctypes.c_int64(end)))
 
-        if not all(_in_threads(done, range(0, n, _CHUNK), threads)):
+        chunks = range(0, n, _CHUNK)
+        if min(threads, len(chunks)) <= 1:
+            # In one call: between two, this thread would wait for Python's lock.
+            finished = bool(scan(ctypes.byref(problem), ctypes.c_int64(0), ctypes.c_int64(n)))
+        else:
+            # Of its own for each call: a pool that is kept would not live through a fork.
+            with ThreadPoolExecutor(min(threads, len(chunks)), "personalize-scoring") as pool:
+                finished = all(pool.map(done, chunks))
+        if not finished:
             raise MemoryError(f"{n} rows of {k} results of {len(factors)} items")
 
     def pairs(self, queries: Float32, items: Float32, rows: Int64, indices: Int64) -> Float64:
@@ -133,15 +140,6 @@ class Kernel:
         if not score(_pointer(queries), _pointer(items), d, _pointer(rows), _pointer(indices), n, _pointer(scores)):
             raise MemoryError(f"{len(rows)} pairs")
         return scores
-
-
-def _in_threads(function: Any, values: range, threads: int) -> Iterator[bool]:
-    if min(threads, len(values)) <= 1:
-        yield from map(function, values)
-        return
-    # Of its own for each call: a pool that is kept would not live through a fork.
-    with ThreadPoolExecutor(min(threads, len(values)), "personalize-scoring") as pool:
-        yield from pool.map(function, values)
 
 
 def _pointer(array: Array | None) -> ctypes.c_void_p:

@@ -12,13 +12,14 @@ What a row gets does not depend on the rows beside it, on blocks or on threads.
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from airflow_provider_personalize.local.cores import available_cores
 from airflow_provider_personalize.local.scoring import twin
-from airflow_provider_personalize.local.scoring.cores import cores
 from airflow_provider_personalize.local.scoring.items import ACCURATE, Items, norms
 from airflow_provider_personalize.local.scoring.pairs import score_pairs
 from airflow_provider_personalize.local.scoring.selection import EVERYTHING, Csr, Selection
@@ -30,6 +31,13 @@ _HELD = 1e30  # well within what float32 holds
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 Int32 = NDArray[np.int32]
+
+_threads: ContextVar[int | None] = ContextVar("threads of a call", default=None)
+
+
+def have_threads(count: int) -> None:
+    """Let calls from this thread on use so many threads, where they are not told: 1 for one of a pool of its own."""
+    _threads.set(count)
 
 
 @dataclass(frozen=True)
@@ -62,7 +70,7 @@ def top_k(
         items: m of d factors.
         selection: of n rows.
         normalize: compute ``log_normalizer``, which no selection changes.
-        threads: at most so many; as many as this process has cores unless given.
+        threads: at most so many; unless given, as :func:`have_threads` says, else as many as this process has cores.
 
     Raises:
         ValueError: shapes do not fit, k is negative, or a factor is NaN or infinite.
@@ -83,7 +91,7 @@ def top_k(
         return result
     if scanned or normalize:
         fits = _fits(lengths, items, normalize) if items.kernel is not None else np.zeros(n, np.bool_)
-        _scan(queries, lengths, items, scanned, selection, result, fits, threads or cores())
+        _scan(queries, lengths, items, scanned, selection, result, fits, threads or _threads.get() or available_cores())
     if selection.candidates is not None:
         _rank(queries, items, min(k, m), selection, selection.candidates, result)
     return result

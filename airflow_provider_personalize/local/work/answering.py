@@ -28,6 +28,7 @@ from airflow_provider_personalize.local.filters import Filter
 from airflow_provider_personalize.local.models import Model, ModelError, open_model
 from airflow_provider_personalize.local.recipes.model import Answer
 from airflow_provider_personalize.local.recipes.themes import ThemedAnswer, Themes
+from airflow_provider_personalize.local.scoring.topk import have_threads
 from airflow_provider_personalize.local.store import Resource
 from airflow_provider_personalize.local.work.dataset_group import Snapshot
 from airflow_provider_personalize.local.work.filtering import compiled_over
@@ -96,7 +97,10 @@ class Answering:
         Blocks are answered by ``threads`` threads: while one parses or writes, the others score, which needs no lock
         of Python's. What is held does not grow with the shard.
         """
-        with shard.file.open("rb", buffering=1 << 20) as stream, ThreadPoolExecutor(threads) as pool:
+        with (
+            shard.file.open("rb", buffering=1 << 20) as stream,
+            ThreadPoolExecutor(threads, initializer=have_threads, initargs=(1,)) as pool,
+        ):
             stream.seek(shard.start)
             blocks = read_lines(
                 stream,

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import pickle
 
+import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from airflow_provider_personalize.batch.rows import (
     ATTRIBUTE_ROWS,
@@ -220,3 +223,34 @@ class TestBrokenLines:
 def test_a_block_holds_one_input_a_row() -> None:
     block = InputBlock([b"{}"], [{}], {}, 1, [1])
     assert len(block) == 1
+
+
+LINE = st.one_of(
+    st.text(max_size=300).map(lambda id_: orjson.dumps({"userId": id_})),
+    st.text(st.characters(codec="utf-8", exclude_characters='"\\'), max_size=8).map(
+        lambda id_: b'{"userId": "%b"}' % id_.encode()
+    ),
+    st.binary(max_size=8).map(lambda bytes_: b'{"userId":"%b"}' % bytes_),
+    st.sampled_from([b"", b"{}", b'{"userId":"a"},{"userId":"b"}', b'{"userId":"a}', b'{b"}', b'{"userId":"a" }']),
+)
+
+
+@given(
+    lines=st.lists(LINE, min_size=1, max_size=5),
+    end=st.sampled_from([b"\n", b"\r\n", b""]),
+    row_format=st.sampled_from([USER_ROWS, ITEM_ROWS]),
+    style=st.sampled_from(Style),
+)
+def test_rows_are_what_each_line_is_by_itself_whatever_is_around_it(
+    lines: list[bytes], end: bytes, row_format: RowFormat, style: Style
+) -> None:
+    """Blocks of plain rows are parsed at once, so a line in among others must not be read otherwise."""
+    ended = [line.replace(b"\n", b" ") + end for line in lines]
+    together = parse_block(ended, row_format, style=style)
+    for at, line in enumerate(ended):
+        # A blank line beside it has any line parsed by itself.
+        alone = parse_block([b"\n", line], row_format, first_line=at, style=style)
+        found = [i for i, number in enumerate(together.line_numbers) if number == at + 1]
+        assert [together.inputs[i] for i in found] == alone.inputs
+        assert [together.rows[i] for i in found] == alone.rows
+        assert [together.errors.get(i) for i in found] == [alone.errors.get(i) for i in range(len(alone))]

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from airflow_provider_personalize.local.scoring import kernel
-from airflow_provider_personalize.local.scoring.cores import cores, quota
 
 
 @pytest.fixture(autouse=True)
@@ -48,32 +45,3 @@ class TestImplementation:
         path = tmp_path / "_kernel.so"
         path.write_bytes(b"not a library")
         assert kernel.opened(path) == {}
-
-
-class TestCores:
-    def test_never_more_than_the_affinity(self, monkeypatch):
-        monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3})
-        assert cores() == 1
-
-    @pytest.mark.parametrize(("asked", "given"), [("1", 1), ("0", 1), ("100", 2), ("", 2), ("many", 2)])
-    def test_the_environment_may_ask_for_fewer(self, monkeypatch, asked, given):
-        monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
-        monkeypatch.setenv("PERSONALIZE_THREADS", asked)
-        assert cores() == given
-
-    @pytest.mark.parametrize(
-        ("files", "processors"),
-        [
-            ({"cpu.max": "150000 100000\n"}, 1.5),
-            ({"cpu.max": "max 100000\n"}, None),
-            ({"cpu/cpu.cfs_quota_us": "400000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 4),
-            ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
-            ({}, None),
-        ],
-    )
-    def test_a_control_group_may_grant_fewer(self, tmp_path, files, processors):
-        for name, text in files.items():
-            path = tmp_path / name
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(text)
-        assert quota(tmp_path) == processors
