@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from report import Figure, interleaved, report
+from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
 from airflow_provider_personalize.local.cores import available_cores as cores
@@ -186,6 +187,8 @@ def with_torch(catalogue: Catalogue) -> Callable[[], object]:
 def with_lightfm(catalogue: Catalogue) -> Callable[[], object]:
     """Its predict takes pairs; the best of each user are chosen as its documentation does."""
     model = import_module("lightfm").LightFM(no_components=FACTORS)
+    nothing = csr_matrix((len(catalogue.users), len(catalogue.items)), dtype=np.float32)
+    model.fit(nothing, epochs=0)  # It predicts only once it was fitted.
     model.user_embeddings, model.item_embeddings = catalogue.users, catalogue.items
     model.user_biases, model.item_biases = np.zeros(len(catalogue.users), np.float32), catalogue.bias
     every = np.arange(len(catalogue.items), dtype=np.int32)
