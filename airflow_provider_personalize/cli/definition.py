@@ -11,8 +11,8 @@ def get_personalize_commands() -> list[CLICommand]:
         help="Ask Amazon Personalize, through a connection, for its recipes",
         description=(
             "Calls ListRecipes where the connection leads: AWS, a server, or the local backend. Says where that is and "
-            "what came back; exits with 1 when nothing did. (The connection page's test button asks STS instead: it "
-            "belongs to the amazon provider.)"
+            "what came back; exits with 1 when nothing did. (So does the Test button of a connection of type "
+            "personalize; that of one of type aws asks STS.)"
         ),
         func=lazy_load_command("airflow_provider_personalize.cli.connection_check.check"),
         args=(Arg(("conn_id",), help="The connection's id"),),  # type: ignore[no-untyped-call]
