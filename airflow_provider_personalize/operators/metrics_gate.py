@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_personalize._compat import AirflowSkipException, AwsBaseOperator, aws_template_fields
@@ -50,17 +51,20 @@ class PersonalizeSolutionMetricsGateOperator(AwsBaseOperator[PersonalizeHook]):
     :param tolerated_drop: how much worse than in the previous ``ACTIVE`` version of the same solution a metric may be,
         as a share of it: 0.1 lets 0.045 pass after 0.05 (templated). A number is for all metrics that both versions
         have, a mapping for the metrics that it names. None: no comparison. A solution's first version passes.
+    :param max_age: how long ago the version may have been created (templated): a timedelta or seconds. A version knows
+        only what was imported before it. None: any time.
     :param on_failure: ``fail`` raises; ``skip`` skips this task, and with it what depends on it (templated).
     :return: ``solution_version_arn`` and ``metrics`` (a number by name), ``previous_solution_version_arn`` and
         ``previous_metrics`` (None without a comparison, or where there is none). Each is an XCom of its own, too:
         ``gate.output["solution_version_arn"]``. They are pushed before the gate fails or skips.
-    :raises PersonalizeMetricsError: when a metric is not good enough; the message has all of them as a table.
+    :raises PersonalizeMetricsError: when a metric is not good enough, or the version too old; the message has all
+        metrics as a table.
     :raises PersonalizeInputError: when nothing is asked, or a metric is named that the version does not have.
     """
 
     aws_hook_class = PersonalizeHook
     template_fields: Sequence[str] = aws_template_fields(
-        "solution_version_arn", "solution_arn", "thresholds", "tolerated_drop", "on_failure"
+        "solution_version_arn", "solution_arn", "thresholds", "tolerated_drop", "max_age", "on_failure"
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"thresholds": "json"}
     ui_color = "#c9e4de"
@@ -72,6 +76,7 @@ class PersonalizeSolutionMetricsGateOperator(AwsBaseOperator[PersonalizeHook]):
         solution_arn: str | None = None,
         thresholds: Mapping[str, float] | str | None = None,
         tolerated_drop: float | Mapping[str, float] | str | None = None,
+        max_age: timedelta | float | str | None = None,
         on_failure: str = "fail",
         **kwargs: Any,
     ) -> None:
@@ -80,6 +85,7 @@ class PersonalizeSolutionMetricsGateOperator(AwsBaseOperator[PersonalizeHook]):
         self.solution_arn = solution_arn
         self.thresholds = thresholds
         self.tolerated_drop = tolerated_drop
+        self.max_age = max_age
         self.on_failure = on_failure
         self._templates = {"solution_version_arn": solution_version_arn, "solution_arn": solution_arn}
 
@@ -87,8 +93,9 @@ class PersonalizeSolutionMetricsGateOperator(AwsBaseOperator[PersonalizeHook]):
         on_failure = fields.choice("on_failure", self.on_failure, "fail", "skip")
         minimums = self._numbers("thresholds", self.thresholds)
         drops = self._drops()
-        if not minimums and drops is None:
-            raise PersonalizeInputError("Nothing is asked of the metrics: give thresholds, tolerated_drop, or both.")
+        max_age = fields.duration("max_age", self.max_age)
+        if not minimums and drops is None and max_age is None:
+            raise PersonalizeInputError("Nothing is asked of the version: give thresholds, tolerated_drop or max_age.")
 
         version = self._version()
         metrics = self.hook.solution_metrics(version)
@@ -101,8 +108,9 @@ class PersonalizeSolutionMetricsGateOperator(AwsBaseOperator[PersonalizeHook]):
             "previous_solution_version_arn": previous,
             "previous_metrics": previous_metrics,
         }
-        told = f"{version}\n{_shown(table, previous)}"
-        if all(metric.passes for metric in table):
+        stale = "" if max_age is None else self._stale(version, max_age)
+        told = f"{version}{stale}\n{_shown(table, previous)}"
+        if not stale and all(metric.passes for metric in table):
             self.log.info("Good enough: %s", told)
             lineage.tell_assets(context, self.outlets, {**result, "output_uri": None})
             return result
@@ -121,6 +129,13 @@ class PersonalizeSolutionMetricsGateOperator(AwsBaseOperator[PersonalizeHook]):
         if (version is None) == (solution is None):
             raise PersonalizeInputError("Give either solution_version_arn or solution_arn.")
         return version or self.hook.latest_active_solution_version(str(solution))
+
+    def _stale(self, version: str, max_age: timedelta) -> str:
+        """What is wrong with the version's age; empty when nothing is."""
+        created = self.hook.describe(SOLUTION_VERSION, version)["creationDateTime"]
+        if datetime.now(UTC) - created <= max_age:
+            return ""
+        return f" was created {created:%Y-%m-%d %H:%M:%S %Z}, longer ago than max_age, {max_age}"
 
     def _previous(self, version: str) -> str | None:
         """The newest ``ACTIVE`` version of the same solution that is older than this one."""

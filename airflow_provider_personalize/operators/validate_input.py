@@ -137,7 +137,11 @@ class PersonalizeValidateBatchInputOperator(AwsBaseOperator[PersonalizeHook]):
                 InputFile(stored.name, stored.size, stream) for stored, stream in reading_all(objects, self.aws_conn_id)
             )
             report = validate_input(files, recipe, kind, filter_expression=filter_expression)
-        report.warnings = self._location_warnings(uri, output, objects) + report.warnings
+        report.warnings = [
+            *self._location_warnings(uri, output, objects),
+            *(self._output_warnings(output) if output else ()),
+            *report.warnings,
+        ]
         cost = estimate(report.rows, recipe, kind, prices, prices_from)
 
         complaints = list(report.faults)
@@ -234,6 +238,21 @@ class PersonalizeValidateBatchInputOperator(AwsBaseOperator[PersonalizeHook]):
         if output and not output_folder(output).startswith(uri) and output_folder(output) == folder_of(uri):
             found.append(f"The job writes into the folder of its input, {folder_of(uri)}.")
         return found
+
+    def _output_warnings(self, output: str) -> list[str]:
+        folder = output_folder(output)
+        try:
+            found = [stored.name for stored in matching(folder, self.aws_conn_id)]
+        except OSError as error:
+            # Airflow's own identity need not see it: the service's role writes there.
+            return [f"Whether {folder} holds the output of an earlier job could not be seen: {error}"]
+        old = [name for name in found if name.endswith(".out") and "/" not in name]
+        if not old:
+            return []
+        return [
+            f"The output {folder} holds what an earlier job left: {', '.join(old[:3])}. A job replaces what has the "
+            "same name and leaves the rest; a folder for each run keeps them apart."
+        ]
 
 
 def _is_check(name: str) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -93,6 +95,20 @@ def test_it_must_not_be_much_worse_than_the_version_before_it(
     else:
         with pytest.raises(PersonalizeMetricsError, match=f"0.4400  0.4500    0.5000\nprevious: {before}"):
             task.execute(context())
+
+
+@pytest.mark.parametrize("max_age", [timedelta(days=7), 7 * 86400, "604800"])
+@pytest.mark.parametrize(("days", "passes"), [(6.9, True), (7.1, False)])
+def test_a_version_may_be_too_old_whatever_its_metrics(
+    max_age: Any, days: float, passes: bool, service: Service, context: Context
+) -> None:
+    arn = version(service, "a", coverage=0.5)
+    service.resources[arn]["creationDateTime"] = time.time() - days * 86400
+    if passes:
+        assert gate(solution_arn=SOLUTION, max_age=max_age).execute(context())["solution_version_arn"] == arn
+    else:
+        with pytest.raises(PersonalizeMetricsError, match=r"was created .* UTC, longer ago than max_age, 7 days"):
+            gate(solution_arn=SOLUTION, max_age=max_age, thresholds={COVERAGE: 0.1}).execute(context())
 
 
 def test_the_first_version_has_nothing_to_be_worse_than(service: Service, context: Context) -> None:

@@ -11,6 +11,8 @@ import pytest
 
 from airflow_provider_personalize.batch.prices import UNCONFIRMED
 from airflow_provider_personalize.exceptions import PersonalizeBatchInputError, PersonalizeInputError
+from airflow_provider_personalize.hooks.objects import StoredObject, matching
+from airflow_provider_personalize.operators import validate_input
 from airflow_provider_personalize.operators.validate_input import PersonalizeValidateBatchInputOperator
 
 from .conftest import Log
@@ -109,6 +111,31 @@ def test_leftovers_of_an_earlier_job_in_the_input_are_named(tmp_path: Any, conte
         disk.put(f"in/{name}", body)
     found = validate(context(), disk.uri("in/"))
     assert "output of an earlier job: _CHECK, a.json.out" in found["warnings"][0]
+
+
+def test_leftovers_of_an_earlier_job_in_the_output_are_named(place: Disk | Bucket, context: Context) -> None:
+    place.put("in/a.json", GOOD)
+    place.put("out/yesterday/a.json.out", b"")
+    assert validate(context(), place.uri("in/"), output_uri=place.uri("out"))["warnings"] == []
+    place.put("out/b.json.out", b"")
+    (warning,) = validate(context(), place.uri("in/"), output_uri=place.uri("out"))["warnings"]
+    assert f"The output {place.uri('out/')} holds what an earlier job left: b.json.out." in warning
+
+
+def test_an_output_that_airflow_may_not_see_is_no_reason_to_fail(
+    tmp_path: Any, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Disk(tmp_path)
+    disk.put("in/a.json", GOOD)
+
+    def guarded(uri: str, conn_id: str | None) -> list[StoredObject]:
+        if uri == disk.uri("out/"):
+            raise PermissionError("Access Denied")
+        return matching(uri, conn_id)
+
+    monkeypatch.setattr(validate_input, "matching", guarded)
+    (warning,) = validate(context(), disk.uri("in/"), output_uri=disk.uri("out"))["warnings"]
+    assert "could not be seen: Access Denied" in warning
 
 
 def test_an_input_that_is_not_there_fails(place: Disk | Bucket, context: Context) -> None:
