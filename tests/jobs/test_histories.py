@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,7 +13,6 @@ from airflow_provider_personalize.local.models import open_model
 from airflow_provider_personalize.local.recipes import Model
 from airflow_provider_personalize.local.store import Store
 from airflow_provider_personalize.local.work import histories
-from airflow_provider_personalize.local.work.dataset_group import datasets_of
 from tests.backends import ITEMS, call, fill, item_group, run_jobs
 from tests.jobs.conftest import Jobs, rows_of
 
@@ -69,15 +67,11 @@ def test_a_user_who_came_after_training_is_recommended_what_suits_her(
     assert after[1] == before[1]
 
 
-def test_data_that_are_those_of_the_training_are_not_read_again(own: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
-    read: list[Any] = []
-    monkeypatch.setattr(histories, "datasets_of", lambda *given: read.append(given) or datasets_of(*given))
+def test_a_model_follows_data_only_where_they_are_not_those_of_its_training(own: Jobs, tmp_path: Path) -> None:
     model = _model(own)
-    assert histories.current(own.backend, own.arns.group, model) is model
-    assert not read
-    forgotten = type(model)(model.recipe, {**model.manifest, "data": []}, model.arrays, model.ids)
-    assert len(histories.current(own.backend, own.arns.group, forgotten).changed.user_ids) == 0  # type: ignore[attr-defined]
-    assert len(read) == 1
+    assert not histories.behind(own.backend, own.arns.group, model)
+    load(own, tmp_path, "u0", ["i1"])
+    assert histories.behind(own.backend, own.arns.group, model)
 
 
 def test_whether_records_are_others_is_known_without_reading_them(own: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:

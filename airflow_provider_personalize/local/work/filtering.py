@@ -1,21 +1,13 @@
-"""A filter of a dataset group, compiled over its data as they are now."""
+"""A filter of a dataset group, compiled over its data."""
 
 from __future__ import annotations
 
 from airflow_provider_personalize.batch.filter_expression import FilterSyntaxError, parse_filter
-from airflow_provider_personalize.local.backend import Backend
 from airflow_provider_personalize.local.datasets.dataset import Datasets
 from airflow_provider_personalize.local.filters import Filter, UnsupportedFilterError, compile_filter
 from airflow_provider_personalize.local.recipes.model import Model
 from airflow_provider_personalize.local.store import Resource
-from airflow_provider_personalize.local.work.dataset_group import datasets_of
 from airflow_provider_personalize.local.work.running import JobFailed
-
-
-def compiled(backend: Backend, filter_: Resource, model: Model) -> Filter:
-    """The filter for a model's answers; raises as :func:`compiled_over`."""
-    datasets = datasets_of(backend, filter_.document["datasetGroupArn"])
-    return compiled_over(datasets, filter_, model, backend.settings.filter_recent_events)
 
 
 def compiled_over(datasets: Datasets, filter_: Resource, model: Model, recent_events: int) -> Filter:

@@ -6,16 +6,8 @@ from airflow_provider_personalize.local.backend import Backend
 from airflow_provider_personalize.local.datasets.dataset import Datasets
 from airflow_provider_personalize.local.recipes import Model, TrainingError
 from airflow_provider_personalize.local.store import Resource
-from airflow_provider_personalize.local.work.dataset_group import bulk_files, datasets_of
+from airflow_provider_personalize.local.work.dataset_group import bulk_files
 from airflow_provider_personalize.local.work.running import JobFailed
-
-
-def current(backend: Backend, group_arn: str, model: Model) -> Model:
-    """The model with the histories and, where it explores, the items of its dataset group as they are now.
-
-    Raises as :func:`followed`.
-    """
-    return followed(model, datasets_of(backend, group_arn)) if behind(backend, group_arn, model) else model
 
 
 def behind(backend: Backend, group_arn: str, model: Model) -> bool:
@@ -42,6 +34,12 @@ def fingerprint(backend: Backend, group_arn: str) -> list[str]:
         _marks(backend, datasets[kind]) if kind in datasets else [] for kind in ("INTERACTIONS", "ITEMS")
     )
     return interactions and interactions + items
+
+
+def revision(backend: Backend, group_arn: str) -> tuple[str, ...]:
+    """What changes when anything in a dataset group's datasets does, their schemas among it."""
+    datasets = backend.store.children(group_arn, "dataset")
+    return tuple(mark for each in datasets for mark in (each.arn, each.document["schemaArn"], *_marks(backend, each)))
 
 
 def _marks(backend: Backend, dataset: Resource) -> list[str]:

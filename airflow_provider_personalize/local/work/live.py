@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -12,11 +10,9 @@ import orjson
 from airflow_provider_personalize.batch.recipes import ROW_FORMATS
 from airflow_provider_personalize.local.backend import Backend
 from airflow_provider_personalize.local.layout import model_directory
-from airflow_provider_personalize.local.models import Model, ModelError, open_model
 from airflow_provider_personalize.local.recipes.model import SCORE_UNITS
 from airflow_provider_personalize.local.store import Resource
-from airflow_provider_personalize.local.work.filtering import compiled
-from airflow_provider_personalize.local.work.histories import current, fingerprint
+from airflow_provider_personalize.local.work.latest import latest, opened
 from airflow_provider_personalize.local.work.running import JobFailed
 
 
@@ -32,14 +28,11 @@ def answer(
 
     config: ``itemExplorationConfig`` and the like, as a campaign has them.
     """
-    group_arn = version.document["datasetGroupArn"]
     directory = model_directory(backend.root, version.arn)
-    model = _followed(backend, group_arn, directory, tuple(fingerprint(backend, group_arn))).configured(config)
-    if fault := ROW_FORMATS[model.recipe].fault(row):
+    if fault := ROW_FORMATS[opened(directory).recipe].fault(row):
         raise JobFailed(fault)
-    selection, refused = compiled(backend, filter_, model).select([row]) if filter_ else (None, {})
-    if refused:
-        raise JobFailed(refused[0])
+    model, selection = latest(backend, version.document["datasetGroupArn"]).answered_from(directory, filter_, row)
+    model = model.configured(config)
     answered = model.answer([row], num_results, selection)
     if answered.errors:
         raise JobFailed(answered.errors[0])
@@ -52,20 +45,5 @@ def answer(
 
 def metrics(backend: Backend, version: Resource) -> Mapping[str, float]:
     """What the training measured; empty where it measured nothing."""
-    measured: Mapping[str, float] = _opened(model_directory(backend.root, version.arn)).manifest.get("metrics", {})
+    measured: Mapping[str, float] = opened(model_directory(backend.root, version.arn)).manifest.get("metrics", {})
     return measured
-
-
-@lru_cache(maxsize=8)
-def _opened(directory: Path) -> Model:
-    """A model is mapped, not read, and never changes: the next answer finds it open."""
-    try:
-        return open_model(directory)
-    except ModelError as error:
-        raise JobFailed(str(error)) from None
-
-
-@lru_cache(maxsize=8)
-def _followed(backend: Backend, group_arn: str, directory: Path, _interactions: tuple[str, ...]) -> Model:
-    """The model with the histories of now, which are read again only when the interactions are others."""
-    return current(backend, group_arn, _opened(directory))

@@ -1,0 +1,107 @@
+"""Live answers see the data of now, and read them only when they are others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_personalize.local.backend import open_backend
+from airflow_provider_personalize.local.work import latest
+from airflow_provider_personalize.local.work.dataset_group import datasets_of
+from tests.backends import ITEMS, WITHHELD, call, fill, schema
+from tests.jobs.conftest import Jobs
+
+Ask = Callable[..., list[str]]
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Jobs:
+    """A backend of this test's own, whose data it changes."""
+    backend = open_backend(tmp_path / "backend")
+    return Jobs(backend, fill(backend, tmp_path / "data"))
+
+
+@pytest.fixture
+def ask(own: Jobs) -> Ask:
+    campaign = call(own.backend, "CreateCampaign", name="live", solutionVersionArn=own.arns.personalization)
+
+    def answer(**more: Any) -> list[str]:
+        response = call(own.backend, "GetRecommendations", **campaign, **{"userId": "u0", "numResults": ITEMS} | more)
+        return [item["itemId"] for item in response["itemList"]]
+
+    return answer
+
+
+@pytest.fixture
+def readings(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """One entry for each time that the data are read."""
+    made: list[Any] = []
+    monkeypatch.setattr(latest, "datasets_of", lambda *given: made.append(given) or datasets_of(*given))
+    return made
+
+
+def put_event(jobs: Jobs, item: str) -> None:
+    tracker = call(jobs.backend, "CreateEventTracker", name=f"of-{item}", datasetGroupArn=jobs.arns.group)
+    event = {"eventType": "watch", "itemId": item, "sentAt": 1_800_000_000}
+    call(jobs.backend, "PutEvents", trackingId=tracker["trackingId"], sessionId="s", userId="u0", eventList=[event])
+
+
+def test_filtered_answers_read_the_data_once(own: Jobs, ask: Ask, readings: list[Any]) -> None:
+    unseen = 'INCLUDE ItemID WHERE Items.GENRES IN ("comedy")'
+    genre = call(own.backend, "CreateFilter", name="g", datasetGroupArn=own.arns.group, filterExpression=unseen)
+    for _ in range(3):
+        assert len(ask(filterArn=own.arns.seen_filter)) == ITEMS - (ITEMS // 2 - WITHHELD)
+        assert len(ask(**genre)) == ITEMS // 2
+    assert len(readings) == 1
+
+
+def test_answers_without_a_filter_from_the_data_of_the_training_read_nothing(ask: Ask, readings: list[Any]) -> None:
+    assert len(ask()) == ITEMS
+    assert not readings
+
+
+def test_an_event_is_seen_by_the_next_answer(own: Jobs, ask: Ask, readings: list[Any]) -> None:
+    before = ask(filterArn=own.arns.seen_filter)
+    put_event(own, before[0])
+    assert ask(filterArn=own.arns.seen_filter) != before
+    assert set(ask(filterArn=own.arns.seen_filter)) == set(before[1:])
+    assert len(readings) == 2
+
+
+def test_a_column_added_to_the_schema_is_filtered_by_in_the_next_answer(own: Jobs, ask: Ask) -> None:
+    assert ask(filterArn=own.arns.seen_filter)
+    new = {"type": ["null", "string"], "categorical": True}
+    wider = schema("Items", ITEM_ID="string", GENRES={"type": "string", "categorical": True}, KIND=new)
+    schema_arn = call(own.backend, "CreateSchema", name="wider", schema=wider)["schemaArn"]
+    dataset = own.arns.group.replace(":dataset-group/", ":dataset/") + "/ITEMS"
+    call(own.backend, "UpdateDataset", datasetArn=dataset, schemaArn=schema_arn)
+    expression = 'EXCLUDE ItemID WHERE Items.KIND IN ("new")'
+    kind = call(own.backend, "CreateFilter", name="k", datasetGroupArn=own.arns.group, filterExpression=expression)
+    assert len(ask(**kind)) == ITEMS
+
+
+def test_a_filter_made_again_under_its_name_is_the_new_one(own: Jobs, ask: Ask) -> None:
+    answers = []
+    for genre in ("comedy", "drama"):
+        expression = f'INCLUDE ItemID WHERE Items.GENRES IN ("{genre}")'
+        made = call(own.backend, "CreateFilter", name="g", datasetGroupArn=own.arns.group, filterExpression=expression)
+        answers.append(set(ask(**made)))
+        call(own.backend, "DeleteFilter", **made)
+    assert answers[0].isdisjoint(answers[1])
+    assert len(answers[0] | answers[1]) == ITEMS
+
+
+def test_answers_at_one_moment_are_the_answers_one_by_one(own: Jobs, ask: Ask, readings: list[Any]) -> None:
+    users = [f"u{number}" for number in range(12)]
+
+    def filtered(user: str) -> list[str]:
+        return ask(userId=user, filterArn=own.arns.seen_filter)
+
+    with ThreadPoolExecutor(6) as threads:
+        at_once = list(threads.map(filtered, users))
+    assert len(readings) == 1
+    assert at_once == [filtered(user) for user in users]
