@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import csv
 import json
+import threading
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -212,15 +214,44 @@ def start(root: Path, repository: Path) -> Suite:
     return Suite(dags=bag.dags, data=root / "data", output=root / "output", attempts=attempts)
 
 
-@pytest.fixture(scope="package")
-def client(suite: Suite) -> Iterator[Any]:
-    """Airflow's API, logged in."""
+@contextmanager
+def logged_in() -> Iterator[Any]:
+    """A client of Airflow's API."""
     from airflow.api_fastapi.app import create_app
     from fastapi.testclient import TestClient
 
     with TestClient(create_app(apps="core")) as client:
         token = client.get("/auth/token").json()["access_token"]
         client.headers["Authorization"] = f"Bearer {token}"
+        yield client
+
+
+@contextmanager
+def answering(client: Any, option: str) -> Iterator[None]:
+    """Meanwhile, somebody answers the question of the campaign's newest run once it is asked."""
+    runs, given_up = "/api/v2/dags/personalize_campaign/dagRuns", threading.Event()
+
+    def answer() -> None:
+        while not given_up.wait(0.2):
+            found = client.get(runs, params={"order_by": "-start_date", "limit": 1}).json().get("dag_runs")
+            if not found:
+                continue
+            question = f"{runs}/{found[0]['dag_run_id']}/taskInstances/approve/-1/hitlDetails"
+            if client.patch(question, json={"chosen_options": [option], "params_input": {}}).status_code == 200:
+                return
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    try:
+        yield
+    finally:
+        given_up.set()
+        thread.join(10)
+
+
+@pytest.fixture(scope="package")
+def client(suite: Suite) -> Iterator[Any]:
+    with logged_in() as client:
         yield client
 
 

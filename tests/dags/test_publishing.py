@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import pyarrow.parquet
 import pytest
 
 from airflow_provider_personalize.hooks.resources import BATCH_INFERENCE_JOB
-from tests.dags.conftest import FORMER_USER, USERS, Suite, camp, seen
+from tests.dags.conftest import FORMER_USER, USERS, Suite, answering, camp, seen
 
 CAMPAIGN = {"item_ids": ["i3", "i4", "i3"], "num_results": 20}
 
@@ -33,28 +32,10 @@ def answered(suite: Suite, trained: Any, client: Any) -> Callable[[str], Any]:
     """Run the campaign, and have somebody answer: the finished run."""
 
     def run(option: str) -> Any:
-        given = threading.Event()
-        answering = threading.Thread(target=answer, args=(client, option, given))
-        answering.start()
-        try:
+        with answering(client, option):
             return suite.test("personalize_campaign", run_conf=CAMPAIGN)
-        finally:
-            given.set()
-            answering.join(10)
 
     return run
-
-
-def answer(client: Any, option: str, given_up: threading.Event) -> None:
-    """Answer the question of the campaign's newest run once it is asked."""
-    runs = "/api/v2/dags/personalize_campaign/dagRuns"
-    while not given_up.wait(0.2):
-        found = client.get(runs, params={"order_by": "-start_date", "limit": 1}).json().get("dag_runs")
-        if not found:
-            continue
-        question = f"{runs}/{found[0]['dag_run_id']}/taskInstances/approve/-1/hitlDetails"
-        if client.patch(question, json={"chosen_options": [option], "params_input": {}}).status_code == 200:
-            return
 
 
 class TestActiveUsers:

@@ -1,4 +1,4 @@
-"""Three DAGs as docker-compose.yaml runs them: data on S3, the backend a server, tasks waiting in the triggerer.
+"""The DAGs as docker-compose.yaml runs them: data on S3, the backend a server, tasks waiting in the triggerer.
 
 Only the connection and the two folders differ from the in-process runs of ``tests/dags``.
 """
@@ -21,13 +21,26 @@ from tests.dags.conftest import USERS, write_data
 
 RUN = """
 import json, sys
+from contextlib import ExitStack
 from airflow.dag_processing.dagbag import BundleDagBag
 from airflow.utils import db
+sys.path.insert(0, sys.argv[1])
+from tests.dags.conftest import answering, logged_in
 db.initdb()
-folder = sys.argv[1]
+folder = sys.argv[1] + "/dags"
 bag = BundleDagBag(dag_folder=folder, bundle_path=folder, bundle_name="dags-folder")
-for dag_id in ("personalize_train", "personalize_batch_inference", "personalize_batch_segment"):
-    run = bag.dags[dag_id].test()
+FORMS = {
+    "personalize_train": {},
+    "personalize_batch_inference": {},
+    "personalize_batch_segment": {},
+    "personalize_active_users": {},
+    "personalize_campaign": {"item_ids": ["i1", "i2"], "num_results": 10},
+}
+for dag_id, form in FORMS.items():
+    with ExitStack() as stack:
+        if dag_id == "personalize_campaign":
+            stack.enter_context(answering(stack.enter_context(logged_in()), "Approve"))
+        run = bag.dags[dag_id].test(run_conf=form)
     states = {ti.task_id: str(ti.state) for ti in run.get_task_instances()}
     print("RAN", json.dumps({"dag": dag_id, "state": str(run.state), "tasks": states}))
 """
@@ -79,7 +92,7 @@ def personalize_endpoint(keys: dict[str, str], tmp_path_factory: pytest.TempPath
         assert server.wait(timeout=30) == 0
 
 
-def test_the_three_dags_run_on_s3_against_a_server_with_tasks_that_wait_in_the_triggerer(
+def test_the_dags_run_on_s3_against_a_server_with_tasks_that_wait_in_the_triggerer(
     s3_endpoint: str, bucket: str, personalize_endpoint: str, repository: Path, tmp_path: Path
 ) -> None:
     connection = {
@@ -103,6 +116,8 @@ def test_the_three_dags_run_on_s3_against_a_server_with_tasks_that_wait_in_the_t
     } | {
         "AIRFLOW_HOME": str(tmp_path),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        "AIRFLOW__API_AUTH__JWT_SECRET": "only-for-the-tests-" * 4,
         "AIRFLOW__CORE__DAGS_FOLDER": str(repository / "dags"),
         "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "1",
         "AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE": "True",
@@ -111,17 +126,25 @@ def test_the_three_dags_run_on_s3_against_a_server_with_tasks_that_wait_in_the_t
         "PERSONALIZE_DATA_URI": f"s3://{bucket}/data",
         "PERSONALIZE_OUTPUT_URI": f"s3://{bucket}/output/",
     }
-    command = [sys.executable, "-c", RUN, str(repository / "dags")]
+    command = [sys.executable, "-c", RUN, str(repository)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=150)
     runs = [json.loads(line.removeprefix("RAN ")) for line in done.stdout.splitlines() if line.startswith("RAN ")]
 
-    assert [run["state"] for run in runs] == ["success"] * 3, done.stdout[-4000:] + done.stderr[-4000:]
+    assert [run["state"] for run in runs] == ["success"] * 5, done.stdout[-4000:] + done.stderr[-4000:]
     assert "running trigger in line" in done.stdout + done.stderr
     s3 = boto3.client(
         "s3", endpoint_url=s3_endpoint, region_name="us-east-1", aws_access_key_id="key", aws_secret_access_key="secret"
     )
     written = [found["Key"] for found in s3.list_objects_v2(Bucket=bucket, Prefix="output/")["Contents"]]
-    assert sorted(key.rpartition("/")[2] for key in written) == ["_CHECK", "_CHECK", "items.json.out", "users.json.out"]
+    folders: dict[str, set[str]] = {}
+    for key in written:
+        _, dag_id, run_id, *rest = key.split("/")
+        folders.setdefault(dag_id, set()).add("/".join(rest) or f"{run_id}/")
+    assert folders["personalize_batch_inference"] == {"users.json.out", "_CHECK"}
+    assert folders["personalize_batch_segment"] == {"items.json.out", "_CHECK"}
+    for dag_id in ("personalize_active_users", "personalize_campaign"):
+        suffixes = {name.rpartition(".")[2] for name in folders[dag_id]}
+        assert suffixes == {"json", "out", "_CHECK", "parquet"}, folders[dag_id]
     answers = next(key for key in written if key.endswith("users.json.out"))
     lines = s3.get_object(Bucket=bucket, Key=answers)["Body"].read().splitlines()
     assert sum(row.error is None for row in read_output(lines)) == USERS
