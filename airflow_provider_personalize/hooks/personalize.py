@@ -58,6 +58,9 @@ ALREADY_EXISTS = "ResourceAlreadyExistsException"
 NOT_FOUND = "ResourceNotFoundException"
 LIMIT_EXCEEDED = "LimitExceededException"
 IN_USE = "ResourceInUseException"
+# What no other attempt can mend. The last is what AWS's gateways say of a request that their model does not allow; the
+# service's own model does not name it.
+REFUSED = frozenset({"InvalidInputException", "TooManyTagsException", "ValidationException"})
 # A task asks again at once where jobs take seconds, and after a second where they take minutes.
 FIRST_PAUSE = 1.0
 # One for all sessions: each would read and keep megabytes of service models, in a triggerer one for each trigger.

@@ -30,6 +30,7 @@ from airflow_provider_personalize.hooks.personalize import (
     DEFAULT_WAITER_DELAY,
     IN_USE,
     LIMIT_EXCEEDED,
+    REFUSED,
     PersonalizeHook,
 )
 from airflow_provider_personalize.hooks.resources import ACTIVE, SOLUTION_VERSION, PersonalizeResource
@@ -55,7 +56,6 @@ LONGEST_PAUSE = 600.0
 DEFERRAL_GRACE = 120.0
 # Members of a create request whose ARN tells the account and region of the job.
 _SIBLINGS = ("solutionVersionArn", "solutionArn", "datasetArn")
-_REFUSED = frozenset({"InvalidInputException", "TooManyTagsException"})
 
 
 class PersonalizeJobOperator(AwsBaseOperator[PersonalizeHook]):
@@ -257,7 +257,7 @@ class PersonalizeJobOperator(AwsBaseOperator[PersonalizeHook]):
                 raise PersonalizeInputError(f"{self.resource.label} {name!r}: {error}") from error
             except ClientError as error:
                 code = error_code(error)
-                if code in _REFUSED:
+                if code in REFUSED:
                     raise PersonalizeInputError(f"{self.resource.label} {name!r}: {error}") from error
                 if is_throttling(error):
                     raise self._no_room(name, request, error) from error

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import Asset
-
 from airflow_provider_personalize._compat import AwsBaseOperator, aws_template_fields
 from airflow_provider_personalize.batch.summary import OutputSummary, summarize
 from airflow_provider_personalize.exceptions import PersonalizeOutputError
 from airflow_provider_personalize.hooks.personalize import PersonalizeHook
-from airflow_provider_personalize.operators import fields
+from airflow_provider_personalize.operators import fields, lineage
 from airflow_provider_personalize.operators.batch_output import FinishedJob
 
 if TYPE_CHECKING:
@@ -84,6 +82,7 @@ class PersonalizeCheckBatchOutputOperator(AwsBaseOperator[PersonalizeHook]):
             "output_files": [stored.uri for stored in job.outputs[:_MOST_NAMES]],
             "absent_files": job.absent[:_MOST_NAMES],
         }
+        lineage.collect(self.hook, [job.input_uri, job.output_uri], [], self.log)
         for line in found.lines():
             self.log.info("%s", line)
         if job.strangers:
@@ -103,9 +102,7 @@ class PersonalizeCheckBatchOutputOperator(AwsBaseOperator[PersonalizeHook]):
         if complaints:
             context["ti"].xcom_push(key="return_value", value=summary)
             raise PersonalizeOutputError(_message(job, complaints, found), summary=summary)
-        for outlet in self.outlets:
-            if isinstance(outlet, Asset):
-                context["outlet_events"][outlet].extra.update(summary)
+        lineage.tell_assets(context, self.outlets, summary)
         return summary
 
 

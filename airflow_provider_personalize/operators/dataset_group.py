@@ -11,7 +11,13 @@ from botocore.exceptions import ClientError, ParamValidationError
 from airflow_provider_personalize._compat import AwsBaseOperator, aws_template_fields
 from airflow_provider_personalize.exceptions import PersonalizeInputError
 from airflow_provider_personalize.hooks.patience import error_code
-from airflow_provider_personalize.hooks.personalize import ALREADY_EXISTS, NOT_FOUND, PersonalizeHook, existing_arn
+from airflow_provider_personalize.hooks.personalize import (
+    ALREADY_EXISTS,
+    NOT_FOUND,
+    REFUSED,
+    PersonalizeHook,
+    existing_arn,
+)
 from airflow_provider_personalize.hooks.resources import (
     ACTIVE,
     DATASET,
@@ -28,7 +34,7 @@ from airflow_provider_personalize.operators.specification import DatasetGroupSpe
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-_REFUSED = frozenset({"InvalidInputException", "TooManyTagsException", NOT_FOUND})
+_REFUSED = REFUSED | {NOT_FOUND}
 
 
 class PersonalizeDatasetGroupOperator(AwsBaseOperator[PersonalizeHook]):

@@ -16,7 +16,7 @@ from airflow_provider_personalize.batch.table import Exploded, explode, table_sh
 from airflow_provider_personalize.exceptions import PersonalizeInputError, PersonalizeOutputError
 from airflow_provider_personalize.hooks.objects import writing_whole
 from airflow_provider_personalize.hooks.personalize import PersonalizeHook
-from airflow_provider_personalize.operators import fields
+from airflow_provider_personalize.operators import fields, lineage
 from airflow_provider_personalize.operators.batch_output import FinishedJob
 from airflow_provider_personalize.tables.parquet import write_parquet
 from airflow_provider_personalize.tables.sql import SqlTable
@@ -31,6 +31,8 @@ class PersonalizeBatchOutputToTableOperator(AwsBaseOperator[PersonalizeHook]):
     Which columns there are follows from the recipe, see :mod:`airflow_provider_personalize.batch.table`; for
     recommendations they are ``run_key``, ``user_id``, ``rank``, ``item_id``, ``score``. Failed rows are left out: check
     the output first. Memory is bounded by the longest row.
+
+    What it returns is also the extra of the event of each of the task's outlet assets.
 
     It may run any number of times: a Parquet file is replaced whole, and in a database the rows of the same run key are
     deleted and written again in one transaction.
@@ -106,7 +108,7 @@ class PersonalizeBatchOutputToTableOperator(AwsBaseOperator[PersonalizeHook]):
             f"{counts.failed_rows:,}",
             f"{counts.empty_rows:,}",
         )
-        return {
+        published = {
             **found,
             "rows": counts.rows,
             "table_rows": counts.table_rows,
@@ -114,6 +116,9 @@ class PersonalizeBatchOutputToTableOperator(AwsBaseOperator[PersonalizeHook]):
             "empty_rows": counts.empty_rows,
             **({"parquet_uri": uri} if uri else {"table": table}),
         }
+        lineage.collect(self.hook, [job.output_uri], [uri or ""], self.log)
+        lineage.tell_assets(context, self.outlets, {**published, "output_uri": uri})
+        return published
 
 
 def _rows(job: FinishedJob) -> Iterator[OutputRow]:

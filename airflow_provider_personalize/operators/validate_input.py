@@ -21,7 +21,7 @@ from airflow_provider_personalize.hooks.objects import (
 )
 from airflow_provider_personalize.hooks.personalize import PersonalizeHook
 from airflow_provider_personalize.hooks.resources import FILTER, SOLUTION, SOLUTION_VERSION, PersonalizeResource
-from airflow_provider_personalize.operators import fields
+from airflow_provider_personalize.operators import fields, lineage
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -142,6 +142,7 @@ class PersonalizeValidateBatchInputOperator(AwsBaseOperator[PersonalizeHook]):
             *(self._output_warnings(output) if output else ()),
             *report.warnings,
         ]
+        lineage.collect(self.hook, [uri], [], self.log)
         cost = estimate(report.rows, recipe, kind, prices, prices_from)
 
         complaints = list(report.faults)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_personalize.hooks.personalize import PersonalizeHook
+from airflow_provider_personalize.operators import lineage
 
 from .places import place, s3_url  # noqa: F401
 from .service import Service
@@ -40,6 +41,19 @@ class Log:
         self.said.append(text % values)
 
     debug = warning = info
+
+
+class Collector:
+    """Keeps which files Airflow's lineage collector was told of."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, str]] = []
+
+    def add_input_asset(self, context: Any, uri: str) -> None:
+        self.seen.append(("input", uri))
+
+    def add_output_asset(self, context: Any, uri: str) -> None:
+        self.seen.append(("output", uri))
 
 
 def connection(**extra: Any) -> str:
@@ -118,6 +132,13 @@ def context() -> Callable[..., dict[str, Any]]:
         return {"ti": instance, "task_state_store": given.get("store", store)}
 
     return build
+
+
+@pytest.fixture
+def collector(monkeypatch: pytest.MonkeyPatch) -> Collector:
+    found = Collector()
+    monkeypatch.setattr(lineage, "get_hook_lineage_collector", lambda: found)
+    return found
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from airflow_provider_personalize.exceptions import (
 )
 from airflow_provider_personalize.operators.check_output import PersonalizeCheckBatchOutputOperator
 
+from .conftest import Collector
 from .places import Bucket, Disk
 from .service import ACCOUNT, VERSION, Service
 
@@ -152,6 +153,11 @@ def test_the_event_of_each_outlet_carries_the_summary(half: str, context: Contex
     extra = given["outlet_events"][outlet].extra
     assert extra == found
     assert (extra["job_arn"], extra["output_rows"]) == (half, 4)
+
+
+def test_lineage_names_what_was_read(half: str, context: Context, collector: Collector) -> None:
+    found = check(context(), half, **ANY)
+    assert collector.seen == [("input", found["input_uri"]), ("input", found["output_uri"])]
 
 
 def test_a_job_that_failed_or_is_not_finished_is_told_as_such(

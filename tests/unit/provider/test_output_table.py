@@ -13,12 +13,15 @@ from uuid import uuid4
 
 import orjson
 import pytest
+from airflow.sdk import Asset, AssetAlias
+from airflow.sdk.execution_time.context import OutletEventAccessors
 
 from airflow_provider_personalize._compat import AirflowOptionalProviderFeatureException
 from airflow_provider_personalize.exceptions import PersonalizeInputError, PersonalizeOutputError
 from airflow_provider_personalize.operators.output_table import PersonalizeBatchOutputToTableOperator
 from airflow_provider_personalize.tables import sql
 
+from .conftest import Collector
 from .places import Bucket, Disk
 from .service import VERSION, Service
 
@@ -76,6 +79,22 @@ def test_a_parquet_file_has_a_row_for_each_result(place: Place, service: Service
         "empty_rows": 0,
         "parquet_uri": place.uri("tables/day.parquet"),
     }
+
+
+@pytest.mark.parametrize("outlet", [Asset("recommendations"), AssetAlias("tables")])
+def test_assets_and_lineage_are_told_of_the_file(
+    place: Place, service: Service, context: Context, collector: Collector, outlet: Asset | AssetAlias
+) -> None:
+    arn, uri, here = finished_job(service, place, [scored("a", "i", "j")]), place.uri("day.parquet"), context()
+    here["outlet_events"] = OutletEventAccessors()
+    found = publish(here, arn, parquet_uri=uri, outlets=[outlet])
+    event = here["outlet_events"][outlet]
+    if isinstance(outlet, AssetAlias):
+        (event,) = event.asset_alias_events
+        assert event.dest_asset_key.uri == uri
+    assert event.extra == {**found, "output_uri": uri}
+    assert event.extra["table_rows"] == 2
+    assert collector.seen == [("input", place.uri("out/")), ("output", uri)]
 
 
 def test_a_second_run_replaces_the_file(place: Place, service: Service, context: Context) -> None:

@@ -298,8 +298,11 @@ def test_a_filter_left_empty_in_a_form_is_no_filter(value: str | None, service: 
     assert "filterArn" not in service.called("CreateBatchInferenceJob")[0]
 
 
-def test_what_the_service_calls_invalid_fails_for_good_in_its_own_words(service: Service, context: Context) -> None:
-    service.refuse("CreateBatchInferenceJob", "InvalidInputException", "The recipe does not support it")
+@pytest.mark.parametrize("code", ["InvalidInputException", "ValidationException", "TooManyTagsException"])
+def test_what_the_service_calls_invalid_fails_for_good_in_its_own_words(
+    code: str, service: Service, context: Context
+) -> None:
+    service.refuse("CreateBatchInferenceJob", code, "The recipe does not support it")
     with pytest.raises(PersonalizeInputError, match="The recipe does not support it"):
         batch().execute(context())
 

@@ -16,6 +16,7 @@ from airflow_provider_personalize.exceptions import PersonalizeJobError, Persona
 from airflow_provider_personalize.failure_reasons import hint
 from airflow_provider_personalize.operators import lineage
 
+from .conftest import Collector
 from .service import ACCOUNT, SOLUTION, VERSION, Service
 from .test_adoption import Build, every_kind, inference, load, segment, train
 from .test_waiting import finish, modes
@@ -191,22 +192,7 @@ def test_nothing_of_openlineage_is_loaded_before_it_is_asked_for() -> None:
 # Airflow's own collector ---------------------------------------------------------------------------------------------
 
 
-class Collector:
-    def __init__(self) -> None:
-        self.seen: list[tuple[str, str]] = []
-
-    def add_input_asset(self, context: Any, uri: str) -> None:
-        self.seen.append(("input", uri))
-
-    def add_output_asset(self, context: Any, uri: str) -> None:
-        self.seen.append(("output", uri))
-
-
-def test_the_hooks_lineage_names_both_files(
-    service: Service, context: Context, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    collector = Collector()
-    monkeypatch.setattr(lineage, "get_hook_lineage_collector", lambda: collector)
+def test_the_hooks_lineage_names_both_files(service: Service, context: Context, collector: Collector) -> None:
     inference(wait_for_completion=True).execute(context())
     assert collector.seen == [("input", "s3://in/a"), ("output", "s3://out/")]
 

@@ -39,6 +39,13 @@ def test_it_survives_serialisation_with_and_without_its_options(
     assert (hook._config.read_timeout if botocore_config else hook._config) == (7 if botocore_config else None)
 
 
+@pytest.mark.parametrize("region", ["us-east-1", "eu-west-1"])
+async def test_it_asks_in_the_region_of_its_task(region: str, transports: Service) -> None:
+    arn = transports.add("batch-inference-job", "job", "ACTIVE")
+    await run(trigger(arn, region_name=region))
+    assert [client["region"] for client in transports.registered] == [region]
+
+
 @pytest.mark.parametrize("kind", [kind for kind in RESOURCES if kind not in ("schema", "recipe")])
 async def test_success_failure_and_timeout_are_distinct_events(kind: str, service: Service) -> None:
     arn = service.add(kind, "job", "ACTIVE")

@@ -15,7 +15,7 @@ from airflow_provider_personalize.hooks.objects import StoredObject, matching
 from airflow_provider_personalize.operators import validate_input
 from airflow_provider_personalize.operators.validate_input import PersonalizeValidateBatchInputOperator
 
-from .conftest import Log
+from .conftest import Collector, Log
 from .places import Bucket, Disk
 from .service import GROUP, SOLUTION, VERSION, Service
 
@@ -45,6 +45,11 @@ def test_every_object_that_the_prefix_matches_is_read(place: Disk | Bucket, cont
     assert found["input_files"] == ["a.json", "deep/b.json"]
     assert found["warnings"] == []
     assert json.loads(json.dumps(found)) == found
+
+
+def test_lineage_names_what_was_read(place: Disk | Bucket, context: Context, collector: Collector) -> None:
+    validate(context(), place.put("in/a.json", GOOD))
+    assert collector.seen == [("input", place.uri("in/a.json"))]
 
 
 def test_a_prefix_that_catches_more_than_one_object_is_warned_of(place: Disk | Bucket, context: Context) -> None:
