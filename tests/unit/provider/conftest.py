@@ -11,6 +11,8 @@ import pytest
 from airflow_provider_personalize.hooks.personalize import PersonalizeHook
 from airflow_provider_personalize.operators import lineage
 
+from tests.faults.clock import Clock
+
 from .places import place, s3_url  # noqa: F401
 from .service import Service
 
@@ -65,11 +67,17 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> None:
     """``aws_default`` leads to the fake service, ``aws`` to AWS with keys that are none."""
     monkeypatch.setenv(
         "AIRFLOW_CONN_AWS_DEFAULT",
-        connection(service_config={"personalize": {"endpoint_url": LOCAL, "waiter_delay": 0.005}}),
+        connection(service_config={"personalize": {"endpoint_url": LOCAL, "waiter_delay": 30}}),
     )
     monkeypatch.setenv(
         "AIRFLOW_CONN_AWS", connection(aws_access_key_id="none", aws_secret_access_key="none", region_name="us-east-1")
     )
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """No test waits, and none depends on how fast the machine is today."""
+    return Clock(monkeypatch)
 
 
 @pytest.fixture

@@ -249,7 +249,7 @@ def test_a_quota_that_stays_full_fails_within_the_waiting_limit(
 ) -> None:
     service.refuse(create, "LimitExceededException", "More than 5 resources", times=1000)
     with pytest.raises(PersonalizeLimitError, match="More than 5 resources"):
-        build(waiter_delay=0.01, waiter_max_attempts=8).execute(context())
+        build(waiter_delay=60, waiter_max_attempts=8).execute(context())
     assert created(service) == 0
 
 

@@ -20,6 +20,8 @@ from airflow_provider_personalize.hooks import patience
 from airflow_provider_personalize.hooks.personalize import PersonalizeHook
 from airflow_provider_personalize.triggers.personalize import PersonalizeSlotTrigger
 
+from tests.faults.clock import Clock
+
 from .conftest import Log
 from .service import SOLUTION, VERSION, Service
 from .test_adoption import Build, created, every_kind, inference
@@ -66,8 +68,8 @@ async def test_a_place_that_never_comes_fails_within_the_limit_and_says_what_was
     refusal: str, mode: str, create: str, build: Build, service: Service, context: Context
 ) -> None:
     service.refuse(create, refusal, "More than 5 resources", times=1000)
-    operator = build(wait_for_completion=True, deferrable=mode == "deferred", waiter_delay=0.01, waiter_max_attempts=8)
-    with pytest.raises(PersonalizeLimitError, match=r"no room within 0.08 seconds.*More than 5 resources") as caught:
+    operator = build(wait_for_completion=True, deferrable=mode == "deferred", waiter_delay=60, waiter_max_attempts=8)
+    with pytest.raises(PersonalizeLimitError, match=r"no room within 480 seconds.*More than 5 resources") as caught:
         await finish(operator, context(), mode)
     error = caught.value
     assert (error.job_arn, error.status) == (None, None)
@@ -178,12 +180,12 @@ def test_a_busy_service_is_asked_again_for_ones_own_job(
 def test_throttling_that_does_not_end_fails_within_the_limit(service: Service, context: Context) -> None:
     service.refuse("CreateBatchInferenceJob", "ThrottlingException", "Rate exceeded", times=10_000)
     with pytest.raises(PersonalizeLimitError, match="Rate exceeded"):
-        inference(waiter_delay=0.02, waiter_max_attempts=5, botocore_config=ONCE).execute(context())
+        inference(waiter_delay=60, waiter_max_attempts=5, botocore_config=ONCE).execute(context())
 
 
 def test_a_first_look_that_is_throttled_to_the_end_names_the_job(service: Service, context: Context) -> None:
     service.refuse("DescribeBatchInferenceJob", "ThrottlingException", "Rate exceeded", times=10_000)
-    operator = inference(wait_for_completion=True, waiter_delay=0.02, waiter_max_attempts=5, botocore_config=ONCE)
+    operator = inference(wait_for_completion=True, waiter_delay=60, waiter_max_attempts=5, botocore_config=ONCE)
     with pytest.raises(PersonalizeWaitError, match="Rate exceeded") as caught:
         operator.execute(context())
     assert caught.value.job_arn in service.resources
@@ -200,12 +202,12 @@ async def test_a_connection_that_breaks_is_made_again(mode: str, service: Servic
 
 
 def test_an_endpoint_that_nobody_answers_at_is_an_error_long_before_the_limit(
-    service: Service, context: Context, monkeypatch: pytest.MonkeyPatch
+    service: Service, context: Context, clock: Clock
 ) -> None:
-    monkeypatch.setattr(patience, "OUTAGE_LIMIT", 0.05)
     service.unreachable = {"CreateBatchInferenceJob": 10_000}
     with pytest.raises(EndpointConnectionError):
         inference(botocore_config=ONCE).execute(context())
+    assert patience.OUTAGE_LIMIT - patience.LONGEST_PAUSE <= clock.slept <= patience.OUTAGE_LIMIT
 
 
 def refused(code: str, status: int = 400) -> ClientError:

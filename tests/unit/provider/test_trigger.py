@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import time
 from typing import Any
 
@@ -19,7 +20,7 @@ from .test_waiting import run
 
 
 def trigger(arn: str = "arn:job", **arguments: Any) -> PersonalizeTrigger:
-    given = {"kind": "batch-inference-job", "arn": arn, "deadline": time.time() + 5, "waiter_delay": 0.005}
+    given = {"kind": "batch-inference-job", "arn": arn, "deadline": time.time() + 3600, "waiter_delay": 60}
     return PersonalizeTrigger(**{**given, **arguments})
 
 
@@ -61,7 +62,7 @@ async def test_success_failure_and_timeout_are_distinct_events(kind: str, servic
         assert "no rights" in event["message"]
 
     service.resources[arn]["status"] = "CREATE IN_PROGRESS"
-    event = await run(trigger(arn, kind=kind, deadline=time.time() + 0.02))
+    event = await run(trigger(arn, kind=kind, deadline=time.time() + 60))
     assert (event["status"], event["arn"], event["kind"]) == ("timeout", arn, kind)
 
 
@@ -118,22 +119,37 @@ async def test_being_killed_says_that_the_job_runs_on(capsys: pytest.CaptureFixt
     assert "arn:job goes on and will be billed" in capsys.readouterr().out
 
 
-async def test_waiting_does_not_hold_up_other_triggers(service: Service) -> None:
+async def test_other_triggers_get_their_turn_before_each_poll(service: Service) -> None:
     arn = service.add("batch-inference-job", "job", "CREATE IN_PROGRESS")
-    # The first client of a process reads its service model, which is aiobotocore's own affair.
-    await run(trigger(arn, deadline=time.time() + 0.01))
-    longest, last = 0.0, time.monotonic()
+    polls_seen: list[int] = []
 
-    async def beat() -> None:
-        nonlocal longest, last
+    async def other() -> None:
         while True:
-            await asyncio.sleep(0.001)
-            longest, last = max(longest, time.monotonic() - last), time.monotonic()
+            polls_seen.append(len(service.calls))
+            await asyncio.sleep(0)
 
-    heart = asyncio.create_task(beat())
-    await run(trigger(arn, deadline=time.time() + 0.2))
+    heart = asyncio.create_task(other())
+    await run(trigger(arn, deadline=time.time() + 600, waiter_delay=60))
     heart.cancel()
-    assert longest < 0.5
+    assert len(service.calls) >= 10
+    assert set(polls_seen) >= set(range(len(service.calls)))
+
+
+async def test_the_client_is_made_in_another_thread_since_that_takes_a_while(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arn = service.add("batch-inference-job", "job", "ACTIVE")
+    threads: list[int] = []
+    make = PersonalizeHook.get_client_type
+
+    def noted(self: PersonalizeHook, *arguments: Any, **named: Any) -> Any:
+        threads.append(threading.get_ident())
+        return make(self, *arguments, **named)
+
+    monkeypatch.setattr(PersonalizeHook, "get_client_type", noted)
+    await run(trigger(arn))
+    assert len(threads) == 1
+    assert threads[0] != threading.get_ident()
 
 
 @pytest.mark.parametrize("usual_seconds", [None, 1620.5])
@@ -152,7 +168,7 @@ async def test_polls_that_break_are_missed_and_not_the_end(service: Service) -> 
 
 async def test_a_deadline_reached_without_an_answer_says_what_was_in_the_way(service: Service) -> None:
     service.unreachable["DescribeBatchInferenceJob"] = 1000
-    waiting = trigger(deadline=time.time() + 0.05, botocore_config={"retries": {"max_attempts": 0}})
+    waiting = trigger(deadline=time.time() + 600, waiter_delay=60, botocore_config={"retries": {"max_attempts": 0}})
     event = await run(waiting)
     assert event["status"] == "timeout"
     assert "EndpointConnectionError" in event["message"]
@@ -166,7 +182,7 @@ async def test_the_log_says_each_status_once_and_for_how_long(
     arn = service.add("batch-inference-job", "job", "CREATE PENDING")
     service.resources[arn]["creationDateTime"] = time.time() - 600
     service.set_statuses(arn, *["CREATE PENDING"] * 3, *["CREATE IN_PROGRESS"] * 3, "ACTIVE")
-    await run(trigger(arn, usual_seconds=1620.0))
+    await run(trigger(arn, waiter_delay=1, usual_seconds=1620.0))
     said = [line for line in log if f"{arn}: " in line]
     assert len(said) == 3
     for line, status in zip(said, ("CREATE PENDING", "CREATE IN_PROGRESS", "ACTIVE"), strict=True):
@@ -175,7 +191,7 @@ async def test_the_log_says_each_status_once_and_for_how_long(
 
 
 async def test_the_slot_trigger_keeps_the_time_over_a_restart() -> None:
-    path, arguments = PersonalizeSlotTrigger(until=time.time() + 0.05).serialize()
+    path, arguments = PersonalizeSlotTrigger(until=time.time() + 600).serialize()
     assert path == f"{PersonalizeSlotTrigger.__module__}.PersonalizeSlotTrigger"
     again = PersonalizeSlotTrigger(**json.loads(json.dumps(arguments)))
     assert await run(again) == {"status": "slot"}

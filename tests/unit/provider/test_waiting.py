@@ -22,6 +22,8 @@ from airflow_provider_personalize.exceptions import (
 from airflow_provider_personalize.hooks.waiting import Watch
 from airflow_provider_personalize.triggers.personalize import PersonalizeTrigger
 
+from tests.faults.clock import Clock
+
 from .service import Service
 from .test_adoption import KINDS, Build, inference, load, segment, train
 
@@ -133,8 +135,8 @@ async def test_the_limit_ends_the_wait_with_the_last_status(
     mode: str, build: Build, service: Service, context: Context
 ) -> None:
     service.statuses = ["CREATE IN_PROGRESS"]
-    operator = build(wait_for_completion=True, deferrable=mode == "deferred", waiter_delay=0.01, waiter_max_attempts=5)
-    with pytest.raises(PersonalizeJobTimeoutError, match=r"was still CREATE IN_PROGRESS after 0.05 seconds") as caught:
+    operator = build(wait_for_completion=True, deferrable=mode == "deferred", waiter_delay=60, waiter_max_attempts=5)
+    with pytest.raises(PersonalizeJobTimeoutError, match="was still CREATE IN_PROGRESS after 300 seconds") as caught:
         await finish(operator, context(), mode)
     assert caught.value.job_arn in service.resources
     assert caught.value.status == "CREATE IN_PROGRESS"
@@ -153,21 +155,23 @@ def throttle_polls(operator: Any, service: Service, times: int) -> None:
 
 
 @modes
-async def test_the_limit_holds_when_every_poll_is_throttled(mode: str, service: Service, context: Context) -> None:
+async def test_the_limit_holds_when_every_poll_is_throttled(
+    mode: str, service: Service, context: Context, clock: Clock
+) -> None:
     service.statuses = ["CREATE IN_PROGRESS"]
     operator = inference(
         wait_for_completion=True,
         deferrable=mode == "deferred",
-        waiter_delay=0.02,
+        waiter_delay=60,
         waiter_max_attempts=10,
         botocore_config={"retries": {"max_attempts": 0}},
     )
     throttle_polls(operator, service, times=1000)
-    begin = time.monotonic()
     with pytest.raises(PersonalizeJobTimeoutError, match=r"as far as could be seen \(.*Rate exceeded"):
         await finish(operator, context(), mode)
-    assert 0.2 <= time.monotonic() - begin < 2
-    assert len(service.called("DescribeBatchInferenceJob")) > 2
+    assert 599 <= clock.slept <= 600
+    # The first look, one at each poll, and the last one at the limit.
+    assert 11 <= len(service.called("DescribeBatchInferenceJob")) <= 14
 
 
 @modes
@@ -251,7 +255,7 @@ def test_a_connection_that_asks_for_frequent_polls_does_not_shorten_the_limit(
 ) -> None:
     service.statuses = ["CREATE PENDING"]
     trigger = deferral(inference(wait_for_completion=True, deferrable=True), context()).trigger
-    assert trigger.waiter_delay == 0.005
+    assert trigger.waiter_delay == 30
     assert trigger.deadline == pytest.approx(time.time() + 24 * 3600, abs=5)
 
 
