@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -19,6 +20,9 @@ Answer = tuple[int, bytes]
 Forward = Callable[[], Answer]
 # What happens to one call: it may forward the call or not, and answers, or raises Broken.
 Fault = Callable[[Forward], Answer]
+
+#: The port at which the client waits whose call is being answered.
+caller: ContextVar[int] = ContextVar("caller")
 
 
 class Broken(Exception):
@@ -142,6 +146,7 @@ def line_to(host: str, port: int) -> Iterator[Line]:
         disable_nagle_algorithm = True
 
         def do_POST(self) -> None:
+            caller.set(self.client_address[1])
             body = self.rfile.read(int(self.headers["Content-Length"]))
             kept = {name: self.headers[name] for name in ("X-Amz-Target", "Content-Type", "Authorization")}
             headers = {name: value for name, value in kept.items() if value is not None}

@@ -10,7 +10,6 @@ import pytest
 
 from airflow_provider_personalize.hooks.personalize import PersonalizeHook
 from airflow_provider_personalize.operators import lineage
-
 from tests.faults.clock import Clock
 
 from .places import place, s3_url  # noqa: F401

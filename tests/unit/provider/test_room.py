@@ -19,7 +19,6 @@ from airflow_provider_personalize.exceptions import (
 from airflow_provider_personalize.hooks import patience
 from airflow_provider_personalize.hooks.personalize import PersonalizeHook
 from airflow_provider_personalize.triggers.personalize import PersonalizeSlotTrigger
-
 from tests.faults.clock import Clock
 
 from .conftest import Log

@@ -23,7 +23,6 @@ from airflow_provider_personalize.sensors.personalize import (
     PersonalizeSensor,
     PersonalizeSolutionVersionSensor,
 )
-
 from tests.faults.clock import Clock
 
 from .conftest import Log

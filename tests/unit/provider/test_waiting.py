@@ -21,7 +21,6 @@ from airflow_provider_personalize.exceptions import (
 )
 from airflow_provider_personalize.hooks.waiting import Watch
 from airflow_provider_personalize.triggers.personalize import PersonalizeTrigger
-
 from tests.faults.clock import Clock
 
 from .service import Service
