@@ -8,7 +8,7 @@ ENV LIGHTFM_NO_CFLAGS=1
 WORKDIR /source
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY airflow_provider_personalize airflow_provider_personalize
-RUN pip wheel --no-cache-dir --wheel-dir /wheels -c constraints.txt ".[local,postgres,s3]"
+RUN pip wheel --no-cache-dir --wheel-dir /wheels -c constraints.txt ".[local,parquet,postgres,s3]"
 
 FROM python:3.12.12-slim-bookworm
 # LightFM's compiled part runs on OpenMP.
@@ -18,7 +18,7 @@ RUN apt-get update \
  && useradd --uid 50000 --gid 0 --create-home --home-dir /opt/airflow airflow \
  && install -d -o airflow -g 0 /opt/airflow/logs /opt/airflow/dags /data
 RUN --mount=type=bind,from=wheels,source=/wheels,target=/wheels \
-    pip install --no-cache-dir --no-index --find-links /wheels "airflow-provider-personalize[local,postgres,s3]"
+    pip install --no-cache-dir --no-index --find-links /wheels "airflow-provider-personalize[local,parquet,postgres,s3]"
 ENV AIRFLOW_HOME=/opt/airflow PYTHONUNBUFFERED=1
 USER airflow
 WORKDIR /opt/airflow

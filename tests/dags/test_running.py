@@ -157,30 +157,42 @@ class TestStartedByTrainings:
 
 
 class TestBySchedule:
-    def test_a_weekly_run_is_created_and_runs_with_the_form_as_it_is(self, suite: Suite, unpaused: Any) -> None:
+    @pytest.mark.parametrize(
+        ("dag_id", "due", "tasks"),
+        [
+            ("personalize_train", datetime(2026, 3, 1, tzinfo=UTC), ("dataset_group", "import_items")),
+            (
+                "personalize_active_users",
+                datetime(2026, 3, 2, 3, tzinfo=UTC),
+                ("active_users", "check_input", "recommend", "check_output", "publish"),
+            ),
+        ],
+    )
+    def test_a_run_is_created_when_it_is_due_and_runs_with_the_form_as_it_is(
+        self, suite: Suite, unpaused: Any, dag_id: str, due: datetime, tasks: tuple[str, ...]
+    ) -> None:
         from airflow.models.dag import DagModel
         from airflow.utils.session import create_session
         from sqlalchemy import update
 
-        unpaused("personalize_train")
-        sunday = datetime(2026, 3, 1, tzinfo=UTC)
+        unpaused(dag_id)
         with create_session() as session:
             session.execute(
                 update(DagModel)
-                .where(DagModel.dag_id == "personalize_train")
+                .where(DagModel.dag_id == dag_id)
                 .values(
-                    next_dagrun=sunday,
-                    next_dagrun_data_interval_start=sunday,
-                    next_dagrun_data_interval_end=sunday,
-                    next_dagrun_create_after=sunday,
+                    next_dagrun=due,
+                    next_dagrun_data_interval_start=due,
+                    next_dagrun_data_interval_end=due,
+                    next_dagrun_create_after=due,
                 )
             )
 
         [run] = create_due_runs()
 
-        assert (run.dag_id, run.run_type, run.logical_date) == ("personalize_train", "scheduled", sunday)
-        for task in ("dataset_group", "import_items"):
-            assert suite.tasks_test(run.dag_id, task, run.run_id) == "success"
+        assert (run.dag_id, run.run_type, run.logical_date) == (dag_id, "scheduled", due)
+        for task in tasks:
+            assert suite.tasks_test(run.dag_id, task, run.run_id) == "success", suite.attempts.errors
 
 
 class TestOverRest:
