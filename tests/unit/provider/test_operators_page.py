@@ -101,6 +101,13 @@ def test_every_error_is_listed_with_whether_it_is_retried() -> None:
     }
 
 
+def test_the_page_of_troubles_has_what_to_do_about_every_error() -> None:
+    page = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
+    raised = {name for name in vars(exceptions) if name.startswith("Personalize")} - {"PersonalizeJobError"}
+    assert len(raised) == 12
+    assert [name for name in sorted(raised) if f"| `{name}" not in page] == []
+
+
 def blocks(language: str, page: str = "operators.md") -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL)
 
