@@ -31,10 +31,12 @@ class Attempts:
     """All attempts of one task instance between two clears.
 
     Airflow sets ``max_tries`` to the number of retries, and a clear adds the attempts made so far. So the difference
-    stays over retries and changes with a clear.
+    stays over retries and changes with a clear. A Dag that is deployed with other ``retries`` while the task is under
+    way changes it, too, but not ``max_tries``: there, what an earlier attempt has noted decides.
 
     :ivar generation: how many attempts had been made when the task was last cleared; 0 when it never was.
     :ivar attempt: which attempt since then this one is, from 1.
+    :ivar max_tries: Airflow's, as it was for this attempt.
     """
 
     dag_id: str
@@ -43,12 +45,17 @@ class Attempts:
     map_index: int
     generation: int
     attempt: int = 1
+    max_tries: int = 0
 
     @classmethod
-    def of(cls, context: Context, retries: int) -> Self:
+    def of(cls, context: Context, retries: int, noted: Mapping[int, int]) -> Self:
+        """
+        :param retries: the task's, now.
+        :param noted: the generation by ``max_tries``, from earlier attempts.
+        """
         instance: Any = context["ti"]
         map_index = getattr(instance, "map_index", None)
-        generation = instance.max_tries - retries
+        generation = noted.get(instance.max_tries, max(0, instance.max_tries - retries))
         return cls(
             dag_id=instance.dag_id,
             task_id=instance.task_id,
@@ -56,6 +63,7 @@ class Attempts:
             map_index=-1 if map_index is None else map_index,
             generation=generation,
             attempt=getattr(instance, "try_number", generation + 1) - generation,
+            max_tries=instance.max_tries,
         )
 
     @property

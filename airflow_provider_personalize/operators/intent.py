@@ -52,8 +52,9 @@ class Intent:
         :param found_no_room: whether an earlier try is known to have created nothing.
         :raises PersonalizeConflictError: when the name is taken, and ``if_exists`` does not allow for it.
         """
-        attempts = Attempts.of(self.context, self.operator.retries or 0)
         record = recall(self.context, self.operator.log)
+        noted = {record.max_tries: record.generation} if record is not None else {}
+        attempts = Attempts.of(self.context, self.operator.retries or 0, noted)
         wanted = self._wanted(attempts, record)
         resumed = record is not None and record.is_for(wanted)
         found = None
@@ -86,7 +87,7 @@ class Intent:
             number = attempts.generation + 1 if attempts.were_cleared else 1
             if record is not None and record.name == name:
                 number = max(number, record.number + (record.arn is not None))
-        return JobRecord(name, number, attempts.generation, fingerprint(self.request))
+        return JobRecord(name, number, attempts.generation, attempts.max_tries, fingerprint(self.request))
 
     # Jobs that are there already -------------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ class JobRecord:
     :ivar name: its name before any number was appended.
     :ivar number: which choice of that name it has; see :func:`.identity.numbered`.
     :ivar generation: how many attempts had been made when the task was last cleared.
+    :ivar max_tries: Airflow's, which only a clear changes.
     :ivar fingerprint: of the request.
     :ivar arn: the job; None from just before the create call until its answer.
     """
@@ -29,6 +30,7 @@ class JobRecord:
     name: str
     number: int
     generation: int
+    max_tries: int
     fingerprint: str
     arn: str | None = None
 

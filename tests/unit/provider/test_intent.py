@@ -184,6 +184,37 @@ def test_ones_own_job_of_another_request_makes_way_for_a_new_one(
         assert last_name(service, second) == "job-2"
 
 
+@every_kind
+@pytest.mark.parametrize("name", [None, "job"])
+@pytest.mark.parametrize("status", [RUNNING, DONE])
+@pytest.mark.parametrize(("before", "after"), [(2, 3), (2, 1), (0, 2), (2, 0)])
+def test_a_dag_deployed_with_other_retries_keeps_its_job_and_a_clear_still_does_not(
+    before: int,
+    after: int,
+    status: str,
+    name: str | None,
+    create: str,
+    build: Build,
+    service: Service,
+    context: Context,
+) -> None:
+    service.statuses = [status]
+    # Only a clear changes max_tries: to the attempts made and the retries.
+    first = build(job_name=name, retries=before).execute(context(max_tries=before))
+    again = build(job_name=name, retries=after)
+    assert again.execute(context(max_tries=before, try_number=2)) == first
+    assert created(service) == 1
+    service.set_statuses(first, DONE)
+    cleared = build(job_name=name, retries=after).execute(context(max_tries=3 + after, try_number=4))
+    assert cleared != first
+    assert created(service) == 2
+
+
+def test_more_retries_than_before_find_the_job_without_a_record(service: Service, context: Context) -> None:
+    first = inference(retries=2).execute(context(max_tries=2, store=None))
+    assert inference(retries=3).execute(context(max_tries=2, try_number=2, store=None)) == first
+
+
 def test_a_default_name_whose_job_differs_is_a_conflict_under_every_policy(service: Service, context: Context) -> None:
     # The hash says that the request is the same; a new job would be the second one for it.
     arn = inference(retries=1).execute(context(max_tries=1, store=None))
