@@ -21,7 +21,6 @@ from personalize_suite import (
     CONN_ID,
     DEFAULT_ARGS,
     EXCLUDE_SEEN_PARAM,
-    TABLE_PARAMS,
     USER_RECIPES,
     check_input,
     check_output,
@@ -34,6 +33,7 @@ from personalize_suite import (
     publish,
     questions_uri,
     solution_otherwise,
+    table_params,
     write_questions,
 )
 
@@ -77,7 +77,7 @@ with DAG(
             25, type="integer", minimum=1, maximum=500, title="Items a user", description_md="At most so many."
         ),
         "exclude_seen": EXCLUDE_SEEN_PARAM,
-        **TABLE_PARAMS,
+        **table_params("personalize_recommendations"),
     },
 ) as dag:
 

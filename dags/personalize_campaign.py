@@ -17,7 +17,6 @@ from personalize_suite import (
     BATCH_PARAMS,
     DEFAULT_ARGS,
     SEGMENT_RECIPES,
-    TABLE_PARAMS,
     check_input,
     check_output,
     form,
@@ -26,6 +25,7 @@ from personalize_suite import (
     publish,
     questions_uri,
     solution_otherwise,
+    table_params,
     write_questions,
 )
 
@@ -65,7 +65,7 @@ with DAG(
         "num_results": Param(
             1000, type="integer", minimum=1, maximum=5_000_000, title="Users an item", description_md="Best first."
         ),
-        **TABLE_PARAMS,
+        **table_params("personalize_segments"),
     },
 ) as dag:
 

@@ -98,19 +98,22 @@ EXCLUDE_SEEN_PARAM = Param(
     description_md="Uses the dataset group's filter on Interactions. Without it nothing is left out.",
 )
 
-TABLE_PARAMS = {
-    "sql_conn_id": optional(
-        "Database",
-        "A connection to any SQL database. Empty: a Parquet file, `<output folder>/<DAG>/table/<run id>.parquet`.",
-    ),
-    "table": Param(
-        "personalize_results",
-        type="string",
-        minLength=1,
-        title="Table",
-        description_md="In the database; made when it does not exist.",
-    ),
-}
+
+def table_params(table: str) -> dict[str, Param]:
+    """Where results are published. Each DAG has a table of its own, since their columns differ."""
+    return {
+        "sql_conn_id": optional(
+            "Database",
+            "A connection to any SQL database. Empty: a Parquet file, `<output folder>/<DAG>/table/<run id>.parquet`.",
+        ),
+        "table": Param(
+            table,
+            type="string",
+            minLength=1,
+            title="Table",
+            description_md="In the database; made when it does not exist.",
+        ),
+    }
 
 
 def form(name: str) -> Field:

@@ -180,7 +180,7 @@ with DAG(
             0.2,
             type="number",
             minimum=0,
-            maximum=1,
+            exclusiveMaximum=1,
             title="Tolerated drop",
             description_md="How much lower NDCG@10 may be than in the version before, as a share of it.",
         ),

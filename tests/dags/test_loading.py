@@ -82,3 +82,10 @@ def test_unpausing_the_training_starts_none_before_the_next_sunday(
 def test_no_field_uses_a_date_which_many_runs_do_not_have(repository: Path) -> None:
     text = "".join(path.read_text() for path in (repository / "dags").glob("*.py"))
     assert not [name for name in ("logical_date", "{{ ds", "{{ ts", "data_interval") if name in text]
+
+
+def test_the_training_form_takes_no_drop_that_the_gate_refuses(suite: Suite) -> None:
+    tolerated = suite.dags["personalize_train"].params.get_param("tolerated_drop")
+    with pytest.raises(ValueError, match="exclusiveMaximum"):
+        tolerated.resolve(1)
+    assert tolerated.resolve(0.99) == 0.99

@@ -124,3 +124,19 @@ class TestCampaign:
         assert suite.tasks_test("personalize_campaign", "check_input", "2026-11-01") == "failed"
         assert "is not ready for a batch job" in suite.attempts.errors["check_input"]
         assert suite.dags["personalize_campaign"].get_task("check_input").downstream_task_ids == {"find_segments"}
+
+
+def test_both_dags_publish_into_one_database_and_keep_their_rows_apart(
+    suite: Suite, nightly: Any, answered: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = tmp_path / "one.db"
+    monkeypatch.setenv("AIRFLOW_CONN_ONE", json.dumps({"conn_type": "sqlite", "host": str(database)}))
+    form = json.dumps({"sql_conn_id": "one"})
+    # The campaign first: its table has the fewer columns.
+    for run in (answered("Approve"), nightly):
+        ended = suite.tasks_test(run.dag_id, "publish", run.run_id, "--task-params", form)
+        assert ended == "success", suite.attempts.errors
+    with sqlite3.connect(database) as connected:
+        tables = [name for (name,) in connected.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        writers = [connected.execute(f"SELECT count(DISTINCT run_key) FROM {name}").fetchone()[0] for name in tables]
+    assert writers == [1, 1]
