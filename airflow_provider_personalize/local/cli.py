@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -137,7 +137,11 @@ def _table(states: Sequence[JobState]) -> Table:
         done, total = job.progress.get("done"), job.progress.get("total")
         progress: RenderableType = told(job.progress)
         if unfinished and done is not None and total:
-            progress = Group(ProgressBar(total=total, completed=done, width=40), progress)
+            # Rows of a grid: in a Group the text would go on behind the bar, which ends no line, and be cut off.
+            both = Table.grid()
+            both.add_row(ProgressBar(total=total, completed=done, width=40))
+            both.add_row(progress)
+            progress = both
         name = f"{job.kind} {resource_name(job.arn)}"
         took = f"{until - job.created:.1f} s"
         table.add_row(name, job.status, str(job.attempts), progress, took, job.failure_reason or "")
