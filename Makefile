@@ -1,5 +1,6 @@
 # The Makefile only calls: what the targets do is in scripts/ and in the package.
 # make demo DATA=folder    the demo on your own data (see README)
+# make bench ARGS=--full   the benchmarks at the sizes that their claims name; ARGS="start imports" runs some
 # make ... PYTHON=python3.12    the interpreter of a new .venv
 
 PYTHON_IN_VENV := .venv/bin/python
@@ -26,8 +27,8 @@ ui:
 	@$(PYTHON_IN_VENV) scripts/ui.py $(if $(DATA),--data "$(DATA)") $(ARGS)
 
 bench:
-	@scripts/setup.sh local
-	@$(PYTHON_IN_VENV) benchmarks/filters.py
+	@scripts/setup.sh test
+	@$(PYTHON_IN_VENV) benchmarks $(ARGS)
 	@$(if $(DATA),$(PYTHON_IN_VENV) benchmarks/quality.py --data "$(DATA)")
 
 clean:
