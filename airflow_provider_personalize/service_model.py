@@ -19,6 +19,9 @@ from botocore.model import OperationModel, ServiceModel, Shape
 LOCATION_SHAPE = "S3Location"
 LOCAL_LOCATION = re.compile(r"file:///.+")
 
+# How far the local backend is with what a Describe call asks about: a line for a log, beside the modelled answer.
+PROGRESS_HEADER = "x-personalize-local-progress"
+
 CONTROL_PLANE = "personalize"
 BY_PATH = ("personalize-events", "personalize-runtime")
 ENDPOINTS = (CONTROL_PLANE, *BY_PATH)

@@ -450,14 +450,14 @@ class PersonalizeHook(AwsBaseHook):
         describe = getattr(self.conn, resource.describe_operation)
         while not watch.is_over:
             try:
-                description = describe(**{resource.arn_member: arn})[resource.member]
+                answer = describe(**{resource.arn_member: arn})
             except Exception as error:
                 watch.has_missed(error)
             else:
-                if watch.has_ended(description):
-                    if resource.has_failed(description.get("status")):
-                        self.raise_failed(resource, arn, description)
-                    return dict(description)
+                if watch.has_ended(answer):
+                    if resource.has_failed(watch.description.get("status")):
+                        self.raise_failed(resource, arn, watch.description)
+                    return watch.description
             time.sleep(watch.pause)
         return self.settle_late(resource, arn, limit, last=watch.description)
 

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
 from airflow_provider_personalize.hooks.patience import passes
 from airflow_provider_personalize.hooks.resources import ACTIVE, PersonalizeResource
+from airflow_provider_personalize.service_model import PROGRESS_HEADER
 
-# A task that says nothing for longer looks as if it were stuck.
-LONGEST_SILENCE = 600.0
+# A task that says nothing for longer looks as if it were stuck; one that can tell how far its job is says so at times.
+LONGEST_SILENCE, PACE = 600.0, 60.0
 
 
 @dataclass(slots=True)
@@ -47,13 +49,19 @@ class Watch:
         """Seconds until the next poll; none of them beyond the deadline."""
         return max(0.0, min(self.delay * random.uniform(0.9, 1.1), self.deadline - time.time()))
 
-    def has_ended(self, description: dict[str, Any]) -> bool:
-        """Take note of an answer: whether it is the last one. Says so when the status is another one."""
+    def has_ended(self, answer: Mapping[str, Any]) -> bool:
+        """Take note of the answer to a Describe call: whether it is the last one.
+
+        Says so when the status is another one, and at times how far the job is, where the backend tells.
+        """
+        description: dict[str, Any] = answer[self.resource.member]
         before, self.description, self.trouble = self.description.get("status"), description, ""
         status = description.get("status")
-        if status != before or time.time() - self._said >= LONGEST_SILENCE:
+        told = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get(PROGRESS_HEADER)
+        if status != before or time.time() - self._said >= (PACE if told else LONGEST_SILENCE):
             self._said = time.time()
-            self.log.info("%s", progress(self.resource, self.arn, description, self.usual))
+            line = progress(self.resource, self.arn, description, self.usual)
+            self.log.info("%s", f"{line}: {told}" if told else line)
         if status != before and not self.resource.is_known(status):
             self.log.warning("Status %r of %s is not known here; waiting goes on.", status, self.arn)
         return status == ACTIVE or self.resource.has_failed(status)

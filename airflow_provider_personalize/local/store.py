@@ -513,6 +513,12 @@ class Store:
         with self._db.begin() as connection:
             return connection.execute(sa.update(jobs).where(_held(lease)).values(values)).rowcount == 1
 
+    def progress(self, arn: str) -> dict[str, Any]:
+        """What a runner said last of a resource's job; empty before that, and where there is no job."""
+        with self._read() as connection:
+            said = connection.scalar(sa.select(jobs.c.progress).where(jobs.c.arn == arn))
+        return dict(json.loads(said)) if said else {}
+
     def give_back(self, lease: Lease, *, count_attempt: bool = True) -> bool:
         """Let another runner take the job at once. Without ``count_attempt`` the attempt is not held against it."""
         attempts = jobs.c.attempts if count_attempt else jobs.c.attempts - 1

@@ -23,8 +23,10 @@ from airflow_provider_personalize.local.errors import (
     ServiceError,
     UnknownOperation,
 )
+from airflow_provider_personalize.local.progress import told
 from airflow_provider_personalize.local.service import OPERATIONS, REFUSED, Call
-from airflow_provider_personalize.service_model import operation_at, service_model
+from airflow_provider_personalize.local.store import IN_PROGRESS
+from airflow_provider_personalize.service_model import PROGRESS_HEADER, operation_at, service_model
 
 TARGET_PREFIX = "AmazonPersonalize."
 CONTENT_TYPES = {"json": "application/x-amz-json-1.1", "rest-json": "application/json"}
@@ -44,7 +46,12 @@ def handle(backend: Backend, target: str, body: bytes, *, region: str, path: str
     operation: OperationModel | None = None
     try:
         operation = _operation(target, path)
-        return _answer(operation, 200, _call(backend, operation, body, region))
+        request = _request(operation, body)
+        payload = _call(backend, operation, request, region)
+        answer = _answer(operation, 200, payload)
+        if progress := _progress(backend, operation, request, payload):
+            answer.headers[PROGRESS_HEADER] = progress
+        return answer
     except ServiceError as error:
         return _refusal(operation, _status(operation, error), error.code, str(error))
     except Exception as error:
@@ -69,16 +76,27 @@ def _operation(target: str, path: str) -> OperationModel:
         raise UnknownOperation(f"Amazon Personalize has no operation {name!r}.") from None
 
 
-def _call(backend: Backend, operation: OperationModel, body: bytes, region: str) -> dict[str, Any]:
+def _request(operation: OperationModel, body: bytes) -> dict[str, Any]:
     try:
         request = orjson.loads(body or b"{}")
     except orjson.JSONDecodeError as error:
         raise MalformedRequest(f"The request body is not JSON: {error}.") from None
-    checked = check(operation, request)
+    return check(operation, request)
+
+
+def _call(backend: Backend, operation: OperationModel, request: dict[str, Any], region: str) -> dict[str, Any]:
     if operation.name not in OPERATIONS:
         reason = REFUSED.get(operation.name, "see docs/operations.md")
         raise OperationNotBuilt(f"The local backend does not answer {operation.name}: {reason}.")
-    return OPERATIONS[operation.name](Call(backend, region), checked)
+    return OPERATIONS[operation.name](Call(backend, region), request)
+
+
+def _progress(backend: Backend, operation: OperationModel, request: dict[str, Any], payload: dict[str, Any]) -> str:
+    """How far a runner is with what was described; empty where none is at work."""
+    if not operation.name.startswith("Describe"):
+        return ""
+    [arn], [described] = request.values(), payload.values()
+    return told(backend.store.progress(arn)) if described.get("status") == IN_PROGRESS else ""
 
 
 def _status(operation: OperationModel | None, error: ServiceError) -> int:

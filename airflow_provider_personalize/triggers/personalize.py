@@ -98,7 +98,7 @@ class PersonalizeTrigger(BaseTrigger):
             except Exception as error:
                 watch.has_missed(error)
             else:
-                if watch.has_ended(answer[self.resource.member]):
+                if watch.has_ended(answer):
                     ended = "success" if watch.description["status"] == ACTIVE else "failed"
                     return self._event(ended, "", watch)
             await asyncio.sleep(watch.pause)

@@ -10,14 +10,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from rich.console import Console
 
-from airflow_provider_personalize.local import cli, runner
+from airflow_provider_personalize.local import cli, runner, wire
 from airflow_provider_personalize.local.backend import Backend
 from airflow_provider_personalize.local.scoring import topk
 from airflow_provider_personalize.local.store import JobState
 from airflow_provider_personalize.local.work import Running
+from airflow_provider_personalize.service_model import PROGRESS_HEADER
 from tests.backends import batch_request, call
 from tests.jobs.conftest import Jobs
 from tests.jobs.test_spread import SEVERAL_LINES, output, with_settings
@@ -27,6 +29,11 @@ PATIENCE = 60  # seconds until a test fails that nothing else would end
 
 def _state(backend: Backend, arn: str) -> JobState:
     return next(state for state in backend.store.job_states() if state.arn == arn)
+
+
+def _described(backend: Backend, arn: str) -> wire.Answer:
+    target, body = "AmazonPersonalize.DescribeBatchInferenceJob", orjson.dumps({"batchInferenceJobArn": arn})
+    return wire.handle(backend, target, body, region="us-east-1")
 
 
 def _shown(states: list[JobState], *, colours: bool) -> str:
@@ -56,7 +63,7 @@ def _said(text: str) -> Iterator[threading.Event]:
         runner.log.setLevel(level)
 
 
-def test_a_running_job_says_in_its_log_in_the_store_and_on_the_terminal_how_far_it_is(
+def test_a_running_job_says_in_its_log_on_the_terminal_and_to_whoever_describes_it_how_far_it_is(
     jobs: Jobs, users: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backend = jobs.backend
@@ -79,7 +86,7 @@ def test_a_running_job_says_in_its_log_in_the_store_and_on_the_terminal_how_far_
             running.report(0, 1200, "rows")
             running.report(300, 1200, "rows")
             assert logged.wait(PATIENCE), "the log does not say how far the job is"
-            seen["state"] = _state(backend, arn)
+            seen["state"], seen["answer"] = _state(backend, arn), _described(backend, arn)
             return {}
 
         monkeypatch.setattr(runner, "work_of", lambda kind: work)
@@ -90,6 +97,8 @@ def test_a_running_job_says_in_its_log_in_the_store_and_on_the_terminal_how_far_
     assert stored == {"done": 300, "total": 1200, "unit": "rows", "per_second": 30.0, "seconds_left": 30.0}
     for colours in (True, False):
         assert "300 of 1,200 rows (25%), 30 a second, 30 s left" in _shown([seen["state"]], colours=colours)
+    assert seen["answer"].headers[PROGRESS_HEADER] == "300 of 1,200 rows (25%), 30 a second, 30 s left"
+    assert PROGRESS_HEADER not in _described(backend, arn).headers
 
 
 def test_a_job_scores_with_no_more_threads_than_it_was_given(
