@@ -1,9 +1,10 @@
 /* Exact top-k and softmax normaliser of queries . items + bias: what twin.py says, fused and in float32.
  *
  * Items are packed once into panels of 32, factor by factor. A block of queries is multiplied with a part of a panel
- * whose scores all stay in registers. There they are compared with each row's threshold, the least of its best so far,
- * and then become exponentials and are summed. So a score is written to memory only where a row may want it, and the
- * panels of a tile stay in cache while the blocks of a group of rows pass over them.
+ * whose scores all stay in registers. There they are compared with each row's threshold, and then become exponentials
+ * and are summed. The threshold is guessed from some panels from everywhere, and is later the least of the best so far;
+ * a row for which the guess was too high is scanned another time. So a score is written to memory only where a row may
+ * want it, and the panels of a tile stay in cache while the blocks of a group of rows pass over them.
  *
  * Scores in float32 only choose k + MARGIN items a row. Those are computed again in float64, in one fixed order, and
  * ranked by that. Where an item that was dropped may belong among the best within the error of float32, the row is
@@ -16,6 +17,9 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 /* A block is ROWS queries by COLUMNS items: as many sums as there are registers, less those for what is multiplied. */
 #if defined(__AVX512F__)
@@ -28,7 +32,7 @@ enum { LANES = 4, VECTORS = 4, ROWS = 6 };
 enum { LANES = 4, VECTORS = 2, ROWS = 6 };
 #endif
 enum { COLUMNS = LANES * VECTORS, PANEL = 32, MARGIN = 4, GROUP = 96, ALIGNMENT = 64 };
-enum { LEAST_SEED = 2048, MOST_SEED = 8192, SMALL_SORT = 48, MOST_WEIGHTY = 192 };
+enum { SEEDS = 2048, AHEAD = 32, NEAR = 16, MOST_WEIGHTY = 192 };
 
 /* Of a tile, in panels: longer sums in float32 would drift. */
 enum { LEAST_TILE = 4, MOST_TILE = 32, MOST_SUM = 64 };
@@ -80,7 +84,9 @@ struct row {
     int64_t number; /* of the problem; -1 where a block has fewer rows */
     candidate *best;
     int64_t count, keep, capacity;
-    const int32_t *excluded, *excluded_here, *excluded_end; /* those not yet passed, of this tile and of all */
+    const int32_t *excluded, *excluded_end; /* those of tiles to come */
+    uint32_t excluded_here[MOST_TILE];      /* of this tile, a bit for each item */
+    int any_here;
     const uint8_t *mask;
     double sum; /* of exponentials, without those still in the block's lanes */
 };
@@ -94,10 +100,17 @@ struct block {
     float *queries; /* (factors, ROWS) */
 };
 
+/* How the rows are scanned, which the problem alone decides. */
+struct plan {
+    int64_t panels, tile;   /* of all, of a tile */
+    int64_t stride;         /* every stride-th panel is a seed */
+    int64_t keep, capacity; /* of a row's best: those that are wanted, those that are held */
+    int64_t width, blocks;  /* rows of a block, blocks of a group */
+};
+
 struct ranked {
     double key, logit;
     int32_t item;
-    uint32_t digits;
 };
 
 INLINE uint32_t bits_of(float value) {
@@ -168,7 +181,7 @@ static int64_t choose(candidate *values, int64_t n, int64_t least, int64_t most)
 }
 
 /* So many may be kept where `keep` are enough: to stop there would cost more. */
-INLINE int64_t enough(int64_t keep) { return keep + keep / 8 + 2; }
+INLINE int64_t enough(int64_t keep) { return keep + keep / 16 + 2; }
 
 APART void keep_best(struct row *row, float *threshold) {
     row->count = choose(row->best, row->count, row->keep, enough(row->keep));
@@ -181,48 +194,51 @@ INLINE int before(const struct ranked *a, const struct ranked *b) {
 
 static int compared(const void *a, const void *b) { return before(a, b) ? -1 : before(b, a); }
 
-static void sort_short(struct ranked *values, int64_t n) {
+/* Put n candidates nearly in order and drop all but `keep`, or a few more where those are not told apart: how many are
+ * left. The best that was dropped is the new threshold. `spare` has room for n. */
+static int64_t sort_roughly(candidate *values, candidate *spare, int64_t n, int64_t keep, float *threshold) {
+    enum { DIGITS = 1 << 8 };
+    if (n <= 1) return n;
+    candidate least = values[0], most = least;
+    for (int64_t i = 1; i < n; i++) {
+        least = values[i] < least ? values[i] : least;
+        most = values[i] > most ? values[i] : most;
+    }
+    int down = 48 - __builtin_clzll((most - least) | 0xffff); /* 16 bits of what they are above the least */
+    int32_t ends[2][DIGITS] = {{0}};
+    for (int64_t i = 0; i < n; i++) {
+        candidate place = (values[i] - least) >> down;
+        ends[0][place % DIGITS]++;
+        ends[1][place / DIGITS]++;
+    }
+    for (int digit = 1; digit < DIGITS; digit++) {
+        ends[0][digit] += ends[0][digit - 1];
+        ends[1][digit] += ends[1][digit - 1];
+    }
+    for (int64_t i = n; i-- > 0;) spare[--ends[0][(values[i] - least) >> down & (DIGITS - 1)]] = values[i];
+    for (int64_t i = n; i-- > 0;) values[--ends[1][(spare[i] - least) >> down >> 8]] = spare[i];
+    int64_t left = keep;
+    while (left < n && (values[left] - least) >> down == (values[left - 1] - least) >> down) left++;
+    if (left >= n) return n;
+    candidate dropped = values[left];
+    for (int64_t i = left + 1; i < n; i++) dropped = values[i] < dropped ? values[i] : dropped;
+    *threshold = score_of(dropped);
+    return left;
+}
+
+/* By key, then item; quick where that is nearly the order already. */
+static void sort_ranked(struct ranked *values, int64_t n) {
+    int64_t moves = n * NEAR;
     for (int64_t i = 1; i < n; i++) {
         struct ranked value = values[i];
         int64_t j = i;
         for (; j > 0 && before(&value, &values[j - 1]); j--) values[j] = values[j - 1];
         values[j] = value;
-    }
-}
-
-/* By key, then item; `spare` has room for n. */
-static void sort_ranked(struct ranked *values, struct ranked *spare, int64_t n) {
-    if (n <= SMALL_SORT) {
-        sort_short(values, n);
-        return;
-    }
-    /* Digit by digit of the key in float32, which keeps its order; then each run of equal ones by itself. */
-    int64_t counts[4][256] = {{0}};
-    for (int64_t i = 0; i < n; i++) {
-        uint32_t digits = values[i].digits = descending((float)values[i].key);
-        for (int place = 0; place < 4; place++) counts[place][digits >> 8 * place & 255]++;
-    }
-    struct ranked *from = values, *to = spare;
-    for (int place = 0; place < 4; place++) {
-        int64_t *starts = counts[place], total = 0;
-        if (starts[from[0].digits >> 8 * place & 255] == n) continue;
-        for (int digit = 0; digit < 256; digit++) {
-            int64_t count = starts[digit];
-            starts[digit] = total;
-            total += count;
+        moves -= i - j;
+        if (moves < 0) {
+            qsort(values, (size_t)n, sizeof *values, compared);
+            return;
         }
-        for (int64_t i = 0; i < n; i++) to[starts[from[i].digits >> 8 * place & 255]++] = from[i];
-        struct ranked *swap = from;
-        from = to;
-        to = swap;
-    }
-    if (from != values) memcpy(values, from, (size_t)n * sizeof *values);
-    for (int64_t start = 0, end; start < n; start = end) {
-        for (end = start + 1; end < n && values[end].digits == values[start].digits;) end++;
-        if (end - start > SMALL_SORT)
-            qsort(values + start, (size_t)(end - start), sizeof *values, compared);
-        else
-            sort_short(values + start, end - start);
     }
 }
 
@@ -260,13 +276,26 @@ INLINE double sum_of(vf value) {
     return sum;
 }
 
+/* A bit for each lane of a comparison that holds. */
+INLINE uint32_t lanes_above(vf score, float threshold) {
+#if defined(__AVX512F__)
+    return _mm512_cmp_ps_mask((__m512)score, _mm512_set1_ps(threshold), _CMP_GT_OQ);
+#elif defined(__AVX__)
+    return (uint32_t)_mm256_movemask_ps((__m256)(score > threshold));
+#elif defined(__x86_64__)
+    return (uint32_t)_mm_movemask_ps((__m128)(score > threshold));
+#else
+    vi bits = {1, 2, 4, 8};
+    uint64_t any = any_lane((score > threshold) & bits);
+    return (uint32_t)(any | any >> 32);
+#endif
+}
+
 /* Which of COLUMNS scores are above a threshold, a bit each. */
 INLINE uint32_t above(const vf *scores, float threshold) {
-    vi bits = {0}, bit;
-    for (int lane = 0; lane < LANES; lane++) bit[lane] = 1 << lane;
-    for (int v = 0; v < VECTORS; v++) bits |= (scores[v] > threshold) & (bit << v * LANES);
-    uint64_t any = any_lane(bits);
-    return (uint32_t)(any | any >> 32);
+    uint32_t bits = 0;
+    for (int v = 0; v < VECTORS; v++) bits |= lanes_above(scores[v], threshold) << v * LANES;
+    return bits;
 }
 
 /* ROWS queries times COLUMNS items of a panel. */
@@ -293,19 +322,6 @@ INLINE uint32_t mask_at(const struct problem *p, const struct row *row, int64_t 
     return bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
 }
 
-/* Whether the row's own set has an item; asked about in any order within a tile. */
-INLINE int is_excluded(const struct row *row, int32_t item) {
-    const int32_t *low = row->excluded;
-    int64_t n = row->excluded_here - low;
-    while (n > 0) {
-        int64_t half = n / 2;
-        int after = low[half] < item;
-        low += after ? half + 1 : 0;
-        n = after ? n - half - 1 : half;
-    }
-    return low < row->excluded_here && *low == item;
-}
-
 INLINE void rescale(struct block *b, int r, float largest) {
     float shift = ceilf(largest * LOG2_E);
     float factor = exp2f(b->shift[r] - shift);
@@ -315,22 +331,48 @@ INLINE void rescale(struct block *b, int r, float largest) {
     b->limit[r] = largest + FARTHEST;
 }
 
-/* Keep the marked ones of COLUMNS scores of items from `item`. */
-INLINE void collect(const struct problem *p, struct row *row, float *threshold, uint32_t marked, const float *scores,
-                    int64_t item) {
-    marked &= mask_at(p, row, item - item % PANEL) >> item % PANEL;
+/* Put the marked ones of COLUMNS scores of items from `item` to `next`, which has room for all: where they end. */
+INLINE candidate *append(candidate *next, uint32_t marked, const float *scores, int64_t item) {
+#if defined(__AVX512F__)
+    /* How many are marked is hard to foretell, and no branch depends on it. */
+    for (int v = 0; v < VECTORS; v++) {
+        __mmask16 chosen = (__mmask16)(marked >> v * LANES);
+        vi order = (vi)(*(const vf *)(scores + v * LANES) + 0.0f); /* as descending() */
+        order ^= ~(order >> 31) & 0x7fffffff;
+        vi items = (vi){0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15} + (int32_t)(item + v * LANES);
+        __m512i orders = _mm512_maskz_compress_epi32(chosen, (__m512i)order);
+        __m512i own = _mm512_maskz_compress_epi32(chosen, (__m512i)items);
+        int count = __builtin_popcount(chosen);
+        for (int half = 0; half < (count > 8 ? 2 : 1); half++) {
+            __m512i high = _mm512_cvtepu32_epi64(_mm512_castsi512_si256(orders));
+            __m512i low = _mm512_cvtepu32_epi64(_mm512_castsi512_si256(own));
+            _mm512_storeu_si512(next + 8 * half, _mm512_or_si512(_mm512_slli_epi64(high, 32), low));
+            orders = _mm512_shuffle_i64x2(orders, orders, 0xee);
+            own = _mm512_shuffle_i64x2(own, own, 0xee);
+        }
+        next += count;
+    }
+#else
     while (marked) {
         int at = __builtin_ctz(marked);
         marked &= marked - 1;
-        if (row->excluded != row->excluded_here && is_excluded(row, (int32_t)(item + at))) continue;
-        row->best[row->count++] = candidate_of(scores[at], item + at);
+        *next++ = candidate_of(scores[at], item + at);
     }
+#endif
+    return next;
+}
+
+/* Keep the marked ones of COLUMNS scores of items from `item`, which are in panel `here` of the tile. */
+INLINE void collect(const struct problem *p, struct row *row, float *threshold, uint32_t marked, const float *scores,
+                    int64_t item, int64_t here) {
+    marked &= (mask_at(p, row, item - item % PANEL) & ~row->excluded_here[here]) >> item % PANEL;
+    row->count = append(row->best + row->count, marked, scores, item) - row->best;
     if (row->count > row->capacity) keep_best(row, threshold);
 }
 
 /* See to the rows of a block that have a score above their threshold or limit; `rows` is a bit each. */
 APART void take_hits(const struct problem *p, struct block *b, uint32_t rows, vf scores[ROWS][VECTORS], int64_t item,
-                     int normalize, int shifted) {
+                     int64_t here, int normalize, int shifted) {
     while (rows) {
         int r = __builtin_ctz(rows);
         rows &= rows - 1;
@@ -351,15 +393,21 @@ APART void take_hits(const struct problem *p, struct block *b, uint32_t rows, vf
                 biased[v] = scores[r][v] + *(const vf *)(p->selection_bias + item + v * LANES);
             wanted = biased;
         }
-        collect(p, row, &b->threshold[r], above(wanted, b->threshold[r]), (const float *)wanted, item);
+        collect(p, row, &b->threshold[r], above(wanted, b->threshold[r]), (const float *)wanted, item, here);
     }
 }
 
 /* ---- a block of rows over a range of panels ---- */
 
-INLINE void pass(const struct problem *p, struct block *b, int64_t first, int64_t last, const int normalize,
-                 const int shifted) {
+/* Without every stride-th panel, which has been seen already; with a stride of 0 all. */
+INLINE void pass(const struct problem *p, struct block *b, int64_t first, int64_t last, int64_t stride,
+                 const int normalize, const int shifted) {
+    int64_t seen = stride ? (first + stride - 1) / stride * stride : -1;
     for (int64_t panel = first; panel < last; panel++) {
+        if (panel == seen) {
+            seen += stride;
+            continue;
+        }
         const float *factors = p->panels + panel * p->factors * PANEL;
         for (int part = 0; part < PANEL; part += COLUMNS) {
             int64_t item = panel * PANEL + part;
@@ -380,7 +428,7 @@ INLINE void pass(const struct problem *p, struct block *b, int64_t first, int64_
             if (__builtin_expect(any != 0, 0)) {
                 vf held[ROWS][VECTORS];
                 memcpy(held, scores, sizeof held);
-                take_hits(p, b, (uint32_t)(any | any >> 32), held, item, normalize, shifted);
+                take_hits(p, b, (uint32_t)(any | any >> 32), held, item, panel - first, normalize, shifted);
             }
             if (normalize)
                 for (int r = 0; r < ROWS; r++) {
@@ -392,39 +440,58 @@ INLINE void pass(const struct problem *p, struct block *b, int64_t first, int64_
     }
 }
 
-static void pass_over(const struct problem *p, struct block *b, int64_t first, int64_t last, int normalize) {
+static void pass_over(const struct problem *p, struct block *b, int64_t first, int64_t last, int64_t stride,
+                      int normalize) {
     if (normalize && p->selection_bias)
-        pass(p, b, first, last, 1, 1);
+        pass(p, b, first, last, stride, 1, 1);
     else if (normalize)
-        pass(p, b, first, last, 1, 0);
+        pass(p, b, first, last, stride, 1, 0);
     else if (p->selection_bias)
-        pass(p, b, first, last, 0, 1);
+        pass(p, b, first, last, stride, 0, 1);
     else
-        pass(p, b, first, last, 0, 0);
+        pass(p, b, first, last, stride, 0, 0);
 }
 
-/* Bring the lanes' sums into the rows', in double, and find the excluded items of the next tile, [item, end). */
-static void between_tiles(struct block *b, int64_t item, int64_t end, int normalize) {
+/* Bring the lanes' sums into the rows', in double. */
+static void add_up(struct block *b) {
     for (int r = 0; r < ROWS; r++) {
-        struct row *row = &b->rows[r];
-        if (normalize) {
-            row->sum += sum_of(b->sums[r]);
-            b->sums[r] = (vf){0};
-        }
-        while (row->excluded != row->excluded_end && *row->excluded < item) row->excluded++;
-        row->excluded_here = row->excluded;
-        while (row->excluded_here != row->excluded_end && *row->excluded_here < end) row->excluded_here++;
+        b->rows[r].sum += sum_of(b->sums[r]);
+        b->sums[r] = (vf){0};
     }
 }
 
-/* ---- the first tile: where the shift and the threshold come from ---- */
+/* Find the excluded items of the next tile, of panels [first, last). */
+static void open_tile(struct block *b, int64_t first, int64_t last) {
+    for (int r = 0; r < ROWS; r++) {
+        struct row *row = &b->rows[r];
+        if (row->excluded == row->excluded_end && !row->any_here) continue;
+        memset(row->excluded_here, 0, sizeof row->excluded_here);
+        const int32_t *e = row->excluded;
+        for (; e != row->excluded_end && *e < last * PANEL; e++)
+            row->excluded_here[*e / PANEL - first] |= 1u << *e % PANEL;
+        row->any_here = e != row->excluded;
+        row->excluded = e;
+    }
+}
 
-/* scores: (columns) of one row, a multiple of PANEL. spare: (columns). */
-static void seed_row(const struct problem *p, struct block *b, int r, float *scores, candidate *spare,
-                     int64_t columns) {
+/* ---- the seeds, some panels from everywhere: where the shift and the threshold come from ---- */
+
+INLINE int64_t seeds_of(const struct plan *plan) { return (plan->panels + plan->stride - 1) / plan->stride; }
+
+/* How many of a row's seeds are to be above its threshold. With `keep` of them nothing that is wanted is dropped. Most
+ * likely so many are enough as come with `keep` of all items: then far fewer of the others are looked at. */
+static int64_t aim(const struct plan *plan, int sure) {
+    double share = (double)plan->keep * (double)seeds_of(plan) / (double)plan->panels;
+    int64_t likely = (int64_t)(share + 2.5 * sqrt(share)) + 3;
+    return sure || likely > plan->keep ? plan->keep : likely;
+}
+
+/* scores: of the seeds, of one row. spare: as many. */
+static void seed_row(const struct problem *p, const struct plan *plan, struct block *b, int r, int64_t aimed,
+                     float *scores, candidate *spare) {
     struct row *row = &b->rows[r];
     vf *vectors = (vf *)scores;
-    int64_t n = columns / LANES;
+    int64_t columns = seeds_of(plan) * PANEL, n = columns / LANES;
     if (p->log_normalizer) {
         vf largest = vectors[0], sum = {0};
         for (int64_t v = 1; v < n; v++) largest = larger(largest, vectors[v]);
@@ -444,55 +511,67 @@ static void seed_row(const struct problem *p, struct block *b, int r, float *sco
         b->threshold[r] = b->limit[r];
         return;
     }
-    if (p->selection_bias)
-        for (int64_t v = 0; v < n; v++) vectors[v] += *(const vf *)(p->selection_bias + v * LANES);
-    if (row->mask)
-        for (int64_t item = 0; item < columns; item += PANEL) {
-            uint32_t mask = item < p->items ? mask_at(p, row, item) : 0;
-            if (mask != ~0u)
-                for (int at = 0; at < PANEL; at++) scores[item + at] = mask >> at & 1 ? scores[item + at] : -INFINITY;
-        }
-    for (const int32_t *e = row->excluded; e != row->excluded_end && *e < columns; e++) scores[*e] = -INFINITY;
+    for (int64_t column = 0, item = 0; column < columns; column += PANEL, item += plan->stride * PANEL) {
+        if (p->selection_bias)
+            for (int v = 0; v < PANEL / LANES; v++)
+                vectors[column / LANES + v] += *(const vf *)(p->selection_bias + item + v * LANES);
+        uint32_t mask = mask_at(p, row, item);
+        if (mask != ~0u)
+            for (int at = 0; at < PANEL; at++) scores[column + at] = mask >> at & 1 ? scores[column + at] : -INFINITY;
+    }
+    for (const int32_t *e = row->excluded; e != row->excluded_end; e++)
+        if (*e / PANEL % plan->stride == 0) scores[*e / PANEL / plan->stride * PANEL + *e % PANEL] = -INFINITY;
     float threshold = -FLT_MAX;
     int64_t groups = 2 * PANEL;
-    while (groups < 2 * row->keep) groups *= 2;
-    if (groups <= columns) {
-        /* At least `keep` scores reach the keep-th largest of the maxima of groups. */
+    while (groups < 4 * aimed) groups *= 2;
+    if (groups > columns) groups = columns;
+    if (groups >= aimed) {
+        /* At least `aimed` scores reach the largest but so many of the maxima of groups. */
         for (int64_t g = 0; g < groups; g += LANES) {
             vf largest = *(vf *)(scores + g);
             for (int64_t at = g + groups; at < columns; at += groups) largest = larger(largest, *(vf *)(scores + at));
             for (int lane = 0; lane < LANES; lane++) spare[g + lane] = candidate_of(largest[lane], g + lane);
         }
-        int64_t reached = choose(spare, groups, row->keep, enough(row->keep));
+        int64_t reached = choose(spare, groups, aimed, enough(aimed));
         float seed = score_of(spare[reached - 1]);
         if (seed > -FLT_MAX) threshold = nextafterf(seed, -INFINITY);
     }
     b->threshold[r] = threshold;
-    for (int64_t item = 0; item < columns; item += COLUMNS) {
-        uint32_t marked = above((vf *)(scores + item), b->threshold[r]);
-        while (marked) {
-            int at = __builtin_ctz(marked);
-            marked &= marked - 1;
-            row->best[row->count++] = candidate_of(scores[item + at], item + at);
-        }
+    for (int64_t column = 0; column < columns; column += COLUMNS) {
+        uint32_t marked = above((vf *)(scores + column), b->threshold[r]);
+        int64_t item = column / PANEL * plan->stride * PANEL + column % PANEL;
+        row->count = append(row->best + row->count, marked, scores + column, item) - row->best;
         if (row->count > row->capacity) keep_best(row, &b->threshold[r]);
     }
 }
 
-static void seed_block(const struct problem *p, struct block *b, float *scores, candidate *spare, int64_t panels) {
-    int64_t columns = panels * PANEL;
-    for (int64_t panel = 0; panel < panels; panel++)
+static void seed_block(const struct problem *p, const struct plan *plan, struct block *b, int sure, float *scores,
+                       candidate *spare) {
+    int64_t seeds = seeds_of(plan), columns = seeds * PANEL;
+    for (int64_t i = 0; i < seeds; i++)
         for (int part = 0; part < PANEL; part += COLUMNS) {
-            int64_t item = panel * PANEL + part;
+            int64_t panel = i * plan->stride, item = panel * PANEL + part;
             vf product[ROWS][VECTORS];
             multiply(b->queries, p->panels + panel * p->factors * PANEL + part, p->bias + item, p->factors, product);
-            for (int r = 0; r < ROWS; r++) memcpy(scores + r * columns + item, product[r], sizeof product[r]);
+            float *to = scores + i * PANEL + part;
+            for (int r = 0; r < ROWS; r++) memcpy(to + r * columns, product[r], sizeof product[r]);
         }
+    int64_t aimed = aim(plan, sure);
     for (int r = 0; r < ROWS; r++)
-        if (b->rows[r].number >= 0) seed_row(p, b, r, scores + r * columns, spare, columns);
+        if (b->rows[r].number >= 0) seed_row(p, plan, b, r, aimed, scores + r * columns, spare);
 }
 
 /* ---- the exact part ---- */
+
+INLINE vd in_double(const float *values) {
+#if defined(__AVX512F__)
+    return (vd)_mm512_cvtps_pd(_mm256_loadu_ps(values)); /* compilers make two halves of it */
+#else
+    vh half;
+    memcpy(&half, values, sizeof half);
+    return __builtin_convertvector(half, vd);
+#endif
+}
 
 /* The sum of the products of two vectors, each exact in double, in this order: eight lanes, then pairs of lanes. */
 INLINE double dot(const double *query, const float *item, int64_t factors) {
@@ -500,11 +579,9 @@ INLINE double dot(const double *query, const float *item, int64_t factors) {
     int64_t f = 0;
     for (; f + 8 <= factors; f += 8)
         for (int i = 0; i < WIDE; i++) {
-            vh half;
-            memcpy(&half, item + f + i * (8 / WIDE), sizeof half);
             vd of_query;
             memcpy(&of_query, query + f + i * (8 / WIDE), sizeof of_query);
-            sums[i] += of_query * __builtin_convertvector(half, vd);
+            sums[i] += of_query * in_double(item + f + i * (8 / WIDE));
         }
     double lanes[8];
     memcpy(lanes, sums, sizeof lanes);
@@ -512,17 +589,20 @@ INLINE double dot(const double *query, const float *item, int64_t factors) {
     return ((lanes[0] + lanes[1]) + (lanes[2] + lanes[3])) + ((lanes[4] + lanes[5]) + (lanes[6] + lanes[7]));
 }
 
+/* Of candidates that are nearly in order. */
 static void rank(const struct problem *p, const double *query, const candidate *found, int64_t n, struct ranked *out) {
     for (int64_t i = 0; i < n; i++) {
-        if (i + 4 < n)
-            for (int64_t line = 0; line < p->factors; line += 16)
-                __builtin_prefetch(p->by_item + (int64_t)(uint32_t)found[i + 4] * p->factors + line);
+        if (i + AHEAD < n) {
+            const float *next = p->by_item + (int64_t)(uint32_t)found[i + AHEAD] * p->factors;
+            for (int64_t f = 0; f < p->factors; f += 16) __builtin_prefetch(next + f);
+            __builtin_prefetch(next + p->factors - 1);
+        }
         int64_t item = (int64_t)(uint32_t)found[i];
         double logit = dot(query, p->by_item + item * p->factors, p->factors) + (double)p->bias[item];
         double key = p->selection_bias ? logit + (double)p->selection_bias[item] : logit;
-        out[i] = (struct ranked){key, logit, (int32_t)item, 0};
+        out[i] = (struct ranked){key, logit, (int32_t)item};
     }
-    sort_ranked(out, out + n, n);
+    sort_ranked(out, n);
 }
 
 struct room {
@@ -557,18 +637,25 @@ static int scan_again(const struct problem *p, struct row *row, const struct roo
         b->rows[0].count = 0;
         b->rows[0].capacity = p->items;
         b->rows[0].excluded = excluded;
-        b->rows[0].excluded_here = row->excluded_end;
+        b->rows[0].any_here = 1;
         double bound = least - error;
         b->threshold[0] = bound > -FLT_MAX ? nextafterf(nextafterf((float)bound, -INFINITY), -INFINITY) : -FLT_MAX;
         if (b->threshold[0] < -FLT_MAX) b->threshold[0] = -FLT_MAX;
-        pass_over(p, b, 0, panels, 0);
-        struct ranked *ranked = malloc(2 * ((size_t)b->rows[0].count + 1) * sizeof *ranked);
-        if (ranked) {
+        for (int64_t panel = 0; panel < panels; panel += MOST_TILE) {
+            int64_t end = panel + MOST_TILE < panels ? panel + MOST_TILE : panels;
+            open_tile(b, panel, end);
+            pass_over(p, b, panel, end, 0, 0);
+        }
+        struct ranked *ranked = malloc(((size_t)b->rows[0].count + 1) * sizeof *ranked);
+        candidate *spare = malloc(((size_t)b->rows[0].count + 1) * sizeof *spare);
+        if (ranked && spare) {
+            sort_roughly(found, spare, b->rows[0].count, b->rows[0].count, &b->threshold[0]);
             rank(p, room->query, found, b->rows[0].count, ranked);
             if (b->rows[0].count >= p->k) memcpy(room->ranked, ranked, (size_t)p->k * sizeof *ranked);
-            free(ranked);
             done = 1;
         }
+        free(spare);
+        free(ranked);
     }
     free(found);
     free(queries);
@@ -605,7 +692,9 @@ static void refine(const struct problem *p, struct block *of, const struct room 
         any = 1;
     }
     if (!any) return;
-    pass(p, b, 0, (p->items + PANEL - 1) / PANEL, 0, 0);
+    int64_t panels = (p->items + PANEL - 1) / PANEL;
+    for (int64_t panel = 0; panel < panels; panel += MOST_TILE)
+        pass(p, b, panel, panel + MOST_TILE < panels ? panel + MOST_TILE : panels, 0, 0, 0);
     for (int r = 0; r < ROWS; r++) {
         const struct row *row = &b->rows[r];
         if (row->count) convert(p, row->number, room->query);
@@ -619,32 +708,34 @@ static void refine(const struct problem *p, struct block *of, const struct room 
     for (int r = 0; r < ROWS; r++) of->rows[r].sum += b->rows[r].sum;
 }
 
+enum { NO_MEMORY = -1, DONE, TOO_FEW };
+
 static int finish_row(const struct problem *p, struct block *b, int r, const struct room *room) {
     struct row *row = &b->rows[r];
-    if (p->log_normalizer)
-        p->log_normalizer[row->number] = normalizer(b, r);
-    if (!row->keep) return 1;
+    if (p->log_normalizer) p->log_normalizer[row->number] = normalizer(b, r);
+    if (!row->keep) return DONE;
+    float dropped = b->threshold[r]; /* nothing that was dropped had a higher score */
+    if (row->count < p->k && dropped > -FLT_MAX) return TOO_FEW;
     convert(p, row->number, room->query);
-    if (row->count > enough(row->keep)) keep_best(row, &b->threshold[r]);
+    row->count = sort_roughly(row->best, room->spare, row->count, row->keep, &dropped);
     rank(p, room->query, row->best, row->count, room->ranked);
     int64_t found = row->count < p->k ? row->count : p->k;
-    float dropped = b->threshold[r]; /* nothing that was dropped had a higher score */
     if (dropped > -FLT_MAX) {
         double least = room->ranked[found - 1].key, error = p->errors[row->number];
         const int32_t *excluded = p->excluded ? p->excluded + p->excluded_starts[row->number] : row->excluded;
-        if (!(least > (double)dropped + error) && !scan_again(p, row, room, least, error, excluded)) return 0;
+        if (!(least > (double)dropped + error) && !scan_again(p, row, room, least, error, excluded)) return NO_MEMORY;
     }
     for (int64_t i = 0; i < found; i++) {
         p->indices[row->number * p->width + i] = room->ranked[i].item;
         p->logits[row->number * p->width + i] = room->ranked[i].logit;
     }
-    return 1;
+    return DONE;
 }
 
 /* ---- all rows ---- */
 
-static void open_block(const struct problem *p, struct block *b, int64_t first, int64_t rows, int64_t keep,
-                       int64_t capacity, candidate *best) {
+static void open_block(const struct problem *p, const struct plan *plan, struct block *b, const int64_t *numbers,
+                       int64_t rows, candidate *best) {
     memset(b->rows, 0, sizeof b->rows);
     memset(b->queries, 0, (size_t)p->factors * ROWS * sizeof *b->queries);
     for (int r = 0; r < ROWS; r++) {
@@ -652,11 +743,11 @@ static void open_block(const struct problem *p, struct block *b, int64_t first, 
         b->threshold[r] = b->limit[r] = INFINITY;
         b->shift[r] = 0;
         b->sums[r] = (vf){0};
-        row->number = r < rows ? first + r : -1;
+        row->number = r < rows ? numbers[r] : -1;
         if (r >= rows) continue;
-        row->keep = keep;
-        row->capacity = capacity;
-        row->best = best + r * (capacity + COLUMNS);
+        row->keep = plan->keep;
+        row->capacity = plan->capacity;
+        row->best = best + r * (plan->capacity + COLUMNS);
         if (p->excluded) {
             row->excluded = p->excluded + p->excluded_starts[row->number];
             row->excluded_end = p->excluded + p->excluded_starts[row->number + 1];
@@ -666,58 +757,83 @@ static void open_block(const struct problem *p, struct block *b, int64_t first, 
     }
 }
 
+/* Scan a group of n rows. How many of them found too few, now the first of `numbers`; or NO_MEMORY. */
+static int64_t scan_group(const struct problem *p, const struct plan *plan, const struct room *room, int64_t *numbers,
+                          int64_t n, int sure) {
+    int64_t blocks = (n + plan->width - 1) / plan->width, left = 0;
+    int normalize = p->log_normalizer != NULL;
+    for (int64_t i = 0; i < blocks; i++) {
+        struct block *b = &room->blocks[i];
+        int64_t start = i * plan->width, own = n - start < plan->width ? n - start : plan->width;
+        b->queries = room->queries + i * ROWS * p->factors;
+        open_block(p, plan, b, numbers + start, own, room->best + start * (plan->capacity + COLUMNS));
+        seed_block(p, plan, b, sure, room->scores, room->spare);
+    }
+    for (int64_t panel = 0; panel < plan->panels && plan->stride > 1; panel += plan->tile) {
+        int64_t end = panel + plan->tile < plan->panels ? panel + plan->tile : plan->panels;
+        for (int64_t i = 0; i < blocks; i++) {
+            open_tile(&room->blocks[i], panel, end);
+            pass_over(p, &room->blocks[i], panel, end, plan->stride, normalize);
+            if (normalize) add_up(&room->blocks[i]);
+        }
+    }
+    for (int64_t i = 0; i < blocks; i++) {
+        struct block *b = &room->blocks[i];
+        if (normalize) refine(p, b, room);
+        for (int r = 0; r < ROWS && b->rows[r].number >= 0; r++) {
+            int finished = finish_row(p, b, r, room);
+            if (finished == NO_MEMORY) return NO_MEMORY;
+            if (finished == TOO_FEW) numbers[left++] = b->rows[r].number;
+        }
+    }
+    return left;
+}
+
+static struct plan planned(const struct problem *p, int64_t rows) {
+    struct plan plan = {.panels = (p->items + PANEL - 1) / PANEL};
+    plan.keep = p->k ? p->k + MARGIN + p->k / 64 : 0;
+    if (plan.keep > p->items) plan.keep = p->items;
+    plan.capacity = 2 * plan.keep + PANEL;
+    if (plan.capacity > p->items) plan.capacity = p->items;
+    int64_t most = ROW_BYTES / ((plan.capacity + COLUMNS) * (int64_t)sizeof(candidate)); /* rows of a group */
+    most = most < 1 ? 1 : most > GROUP ? GROUP : most;
+    plan.width = most < ROWS ? most : ROWS;
+    int64_t needed = (rows + plan.width - 1) / plan.width;
+    plan.blocks = most / plan.width < needed ? most / plan.width : needed;
+    plan.stride = (plan.panels * PANEL + SEEDS / 2) / SEEDS;
+    if (plan.stride < 1) plan.stride = 1;
+    plan.tile = TILE_BYTES / (PANEL * (int64_t)sizeof(float) * (p->factors + 1));
+    plan.tile = plan.tile < LEAST_TILE ? LEAST_TILE : plan.tile > MOST_TILE ? MOST_TILE : plan.tile;
+    return plan;
+}
+
 /* Rows [first, last) of the problem; 0 where memory ran out. k is at most the number of items, which is not 0. */
 __attribute__((visibility("default"))) int NAMED(scan_, LEVEL)(const struct problem *p, int64_t first, int64_t last) {
-    int64_t panels = (p->items + PANEL - 1) / PANEL;
-    int64_t keep = p->k ? p->k + MARGIN + p->k / 64 : 0;
-    if (keep > p->items) keep = p->items;
-    int64_t capacity = enough(keep) + PANEL + keep / 4;
-    capacity = capacity < p->items ? capacity : p->items;
-    int64_t row_bytes = (capacity + COLUMNS) * (int64_t)sizeof(candidate);
-    int64_t rows = ROW_BYTES / row_bytes; /* of a block, and of a group of blocks */
-    rows = rows < 1 ? 1 : rows > GROUP ? GROUP : rows;
-    int64_t width = rows < ROWS ? rows : ROWS, needed = (last - first + width - 1) / width;
-    int64_t most = rows / width < needed ? rows / width : needed;
-    int64_t seed = 16 * keep < LEAST_SEED ? LEAST_SEED : 16 * keep > MOST_SEED ? MOST_SEED : 16 * keep;
-    seed = seed / PANEL < panels ? seed / PANEL : panels;
-    int64_t tile = TILE_BYTES / (PANEL * (int64_t)sizeof(float) * (p->factors + 1));
-    tile = tile < LEAST_TILE ? LEAST_TILE : tile > MOST_TILE ? MOST_TILE : tile;
-
+    struct plan plan = planned(p, last - first);
+    struct problem selecting = *p;
+    selecting.log_normalizer = NULL;
+    int64_t columns = seeds_of(&plan) * PANEL, rows = plan.blocks * plan.width;
+    int64_t held = plan.capacity + COLUMNS, spare = columns > held ? columns : held;
     struct room room = {
-        .queries = aligned((size_t)(most * ROWS * p->factors) * sizeof(float)),
-        .scores = aligned((size_t)(ROWS * seed * PANEL) * sizeof(float)),
+        .queries = aligned((size_t)(plan.blocks * ROWS * p->factors) * sizeof(float)),
+        .scores = aligned((size_t)(ROWS * columns) * sizeof(float)),
         .query = aligned((size_t)p->factors * sizeof(double)),
-        .spare = aligned((size_t)(seed * PANEL) * sizeof(candidate)),
-        .best = aligned((size_t)(most * width * row_bytes)),
-        .ranked = aligned(2 * (size_t)(enough(keep) + 1) * sizeof(struct ranked)),
+        .spare = aligned((size_t)spare * sizeof(candidate)),
+        .best = aligned((size_t)(rows * held) * sizeof(candidate)),
+        .ranked = aligned((size_t)held * sizeof(struct ranked)),
         .weighty = aligned(ROWS * (MOST_WEIGHTY + COLUMNS) * sizeof(candidate)),
-        .blocks = aligned((size_t)most * sizeof(struct block)),
+        .blocks = aligned((size_t)plan.blocks * sizeof(struct block)),
         .refined = aligned(sizeof(struct block)),
     };
+    int64_t numbers[GROUP];
     int done = room.queries && room.scores && room.query && room.spare && room.best && room.ranked &&
                room.weighty && room.blocks && room.refined;
-    for (int64_t start = first; done && start < last; start += most * width) {
-        int64_t here = last - start < most * width ? last - start : most * width, blocks = (here + width - 1) / width;
-        for (int64_t i = 0; i < blocks; i++) {
-            struct block *b = &room.blocks[i];
-            int64_t own = here - i * width < width ? here - i * width : width;
-            b->queries = room.queries + i * ROWS * p->factors;
-            open_block(p, b, start + i * width, own, keep, capacity, room.best + i * width * (capacity + COLUMNS));
-            seed_block(p, b, room.scores, room.spare, seed);
-        }
-        for (int64_t panel = seed; panel < panels; panel += tile) {
-            int64_t end = panel + tile < panels ? panel + tile : panels;
-            for (int64_t i = 0; i < blocks; i++) {
-                between_tiles(&room.blocks[i], panel * PANEL, end * PANEL, p->log_normalizer != NULL);
-                pass_over(p, &room.blocks[i], panel, end, p->log_normalizer != NULL);
-            }
-        }
-        for (int64_t i = 0; i < blocks; i++) {
-            between_tiles(&room.blocks[i], 0, 0, p->log_normalizer != NULL);
-            if (p->log_normalizer) refine(p, &room.blocks[i], &room);
-            for (int r = 0; done && r < ROWS && room.blocks[i].rows[r].number >= 0; r++)
-                done = finish_row(p, &room.blocks[i], r, &room);
-        }
+    for (int64_t start = first; done && start < last; start += rows) {
+        int64_t n = last - start < rows ? last - start : rows;
+        for (int64_t i = 0; i < n; i++) numbers[i] = start + i;
+        int64_t left = scan_group(p, &plan, &room, numbers, n, 0);
+        if (left > 0) left = scan_group(&selecting, &plan, &room, numbers, left, 1);
+        done = left == 0;
     }
     free(room.queries);
     free(room.scores);

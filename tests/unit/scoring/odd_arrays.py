@@ -13,7 +13,7 @@ from airflow_provider_personalize.local.scoring.pairs import score_pairs_in_nump
 from airflow_provider_personalize.local.scoring.selection import Csr, Masks, Selection
 from airflow_provider_personalize.local.scoring.topk import top_k
 
-ITEMS = (1, 2, 31, 32, 33, 64, 100, 511, 2047, 2049, 2500)
+ITEMS = (1, 2, 31, 32, 33, 64, 100, 511, 2047, 2049, 3073, 5000)
 
 
 def drawn_factors(random, n, d):
@@ -49,6 +49,8 @@ def main(path: Path) -> None:
         k = int(random.choice([0, 1, 5, 40, 700, m, m + 3]))
         queries, factors = drawn_factors(random, n, d), drawn_factors(random, m, d)
         bias = random.normal(size=m).astype(np.float32) if random.random() < 0.5 else None
+        if random.random() < 0.3:  # the best stand together in some panels
+            bias = np.where(np.arange(m) // kernel.PANEL % random.integers(1, 4) == 0, 9, 0).astype(np.float32)
         shifts = random.choice(np.array([0, 0, 2.5, -np.inf], np.float32), m) if random.random() < 0.3 else None
         selection, normalize = drawn_selection(random, n, m), bool(random.integers(2))
         answers = {}

@@ -283,6 +283,15 @@ class TestTheKernelIsItsTwin:
         items = np.sort(random.normal(size=(9000, 1)), axis=0)[::order].astype(np.float32)
         compiled(np.linspace(0.5, 60, 20, dtype=np.float32)[:, None], np.ascontiguousarray(items), 25)
 
+    @pytest.mark.parametrize("stride", [2, 3, 4, 5, 6])
+    @pytest.mark.parametrize("k", [40, 500])
+    def test_best_items_that_stand_in_every_so_manieth_panel(self, random, compiled, stride, k):
+        """The threshold is guessed from some panels: here it is guessed far too high, or far too low."""
+        bias = np.where(np.arange(9000) // kernel.PANEL % stride == 0, 30, 0).astype(np.float32)
+        some = csr_of([random.integers(0, 9000, 200) for _ in range(30)])
+        compiled(factors(random, 30, 8), factors(random, 9000, 8), k, bias=bias, excluded=some)
+        compiled(factors(random, 30, 8), factors(random, 9000, 8), k, selection_bias=bias, excluded=some)
+
     def test_scores_that_rise_beyond_what_the_first_tile_promised(self, random, compiled):
         items, bias = factors(random, 9000, 4), np.linspace(-90, 90, 9000, dtype=np.float32)
         compiled(factors(random, 20, 4), items, 7, bias=bias)
