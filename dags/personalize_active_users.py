@@ -31,6 +31,7 @@ from personalize_suite import (
     optional,
     output_folder,
     publish,
+    published_models,
     questions_uri,
     solution_otherwise,
     table_params,
@@ -102,6 +103,7 @@ with DAG(
         doc_md="Creates the batch inference job, or finds the one this run already created, and waits for it.",
     )
     chain(
+        published_models(),
         active_users(),
         check_input(USER_RECIPES, questions_uri, excluded),
         recommend,

@@ -23,6 +23,7 @@ from personalize_suite import (
     known_version,
     output_folder,
     publish,
+    published_models,
     questions_uri,
     solution_otherwise,
     table_params,
@@ -92,6 +93,7 @@ with DAG(
         doc_md="Waits for a person. Without an answer within three days nothing is published.",
     )
     chain(
+        published_models(),
         items(),
         check_input(SEGMENT_RECIPES, questions_uri),
         find_segments,

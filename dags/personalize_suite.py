@@ -23,7 +23,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import orjson
-from airflow.sdk import Asset, ObjectStoragePath, Param
+from airflow.sdk import Asset, ObjectStoragePath, Param, task
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_provider_personalize.hooks.personalize import PersonalizeHook
@@ -46,6 +46,9 @@ OUTPUT_URI = os.environ.get("PERSONALIZE_OUTPUT_URI", "s3://your-bucket/personal
 MODELS = Asset("personalize_models")
 """The models of a dataset group, trained. An event's extra has ``dataset_group``, ``data_uri`` and
 ``solution_versions``: the ARN of each recipe's new solution version."""
+
+MOST_EVENTS = 100
+"""How many trainings, of all dataset groups, to look back for the last one of a dataset group."""
 
 USER_RECIPES = ("aws-user-personalization-v2", "aws-user-personalization")
 SEGMENT_RECIPES = ("aws-item-affinity",)
@@ -122,14 +125,28 @@ def form(name: str) -> Field:
 
 
 def training(context: Any) -> dict[str, Any]:
-    """What the training that started this run published (see ``MODELS``); of several trainings, the last.
+    """What the training published (see ``MODELS``) that started this run, or that its task ``published_models`` found;
+    of several trainings, the last.
 
-    Empty for a run that no training started, and for one whose form names a dataset group itself.
+    Empty for a run without either, and where a training that started a run is not of the form's dataset group.
     """
+    if found := context["ti"].xcom_pull(task_ids="published_models"):
+        return dict(found)
     events = [event for events in (context.get("triggering_asset_events") or {}).values() for event in events]
     if context["params"]["dataset_group"] or not events:
         return {}
     return dict(max(events, key=lambda event: event.timestamp).extra)
+
+
+@task(
+    inlets=[MODELS],
+    doc_md="Finds the models that the last training published, so that none is used that its gate has held back. "
+    "Where there are none, the newest are used.",
+)
+def published_models(**context: Any) -> dict[str, Any] | None:
+    group = context["params"]["dataset_group"] or DEFAULT_DATASET_GROUP
+    events = context["inlet_events"][MODELS].ascending(False).limit(MOST_EVENTS)
+    return next((dict(event.extra) for event in events if event.extra.get("dataset_group") == group), None)
 
 
 def dataset_group(context: Any) -> str:

@@ -11,7 +11,8 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 
-from airflow_provider_personalize.hooks.resources import BATCH_INFERENCE_JOB
+from airflow_provider_personalize.hooks.personalize import PersonalizeHook
+from airflow_provider_personalize.hooks.resources import BATCH_INFERENCE_JOB, SOLUTION_VERSION
 from tests.dags.conftest import FORMER_USER, USERS, Suite, answering, camp, seen
 
 CAMPAIGN = {"item_ids": ["i3", "i4", "i3"], "num_results": 20}
@@ -88,6 +89,19 @@ class TestActiveUsers:
         before = len(suite.jobs(BATCH_INFERENCE_JOB))
         assert suite.tasks_test("personalize_active_users", task_id, nightly.run_id) == "success"
         assert len(suite.jobs(BATCH_INFERENCE_JOB)) == before
+
+    def test_a_model_that_was_not_published_is_not_used(self, suite: Suite, trained: Any) -> None:
+        before = {version["solutionVersionArn"] for version in suite.jobs(SOLUTION_VERSION)}
+        assert suite.tasks_test("personalize_train", "train_recommendations") == "success"
+        [newest] = {version["solutionVersionArn"] for version in suite.jobs(SOLUTION_VERSION)} - before
+
+        run = suite.test("personalize_active_users")
+
+        published = suite.result(run, "published_models")["solution_versions"]["aws-user-personalization-v2"]
+        assert published in before
+        hook = PersonalizeHook(aws_conn_id="personalize_test")
+        job = hook.describe(BATCH_INFERENCE_JOB, suite.result(run, "recommend"))
+        assert job["solutionVersionArn"] == published != newest
 
 
 class TestCampaign:

@@ -260,6 +260,13 @@ class TestTaskByTask:
         assert suite.tasks_test("personalize_train", "train_segments", trained.run_id) == "success"
         assert len(suite.jobs(SOLUTION_VERSION)) == len(before)
 
+    def test_a_model_that_is_not_good_enough_ends_at_the_gate(self, suite: Suite, trained: Any) -> None:
+        form = json.dumps({"least_ndcg": 1.0})
+        ended = suite.tasks_test("personalize_train", "metrics_gate", trained.run_id, "--task-params", form)
+        assert ended == "failed"
+        assert "Not good enough" in suite.attempts.errors["metrics_gate"]
+        assert "publish_models" in suite.dags["personalize_train"].get_task("metrics_gate").downstream_task_ids
+
     def test_an_unknown_dataset_group_fails_and_says_what_to_do(self, suite: Suite, trained: Any) -> None:
         form = json.dumps({"dataset_group": "nobody"})
         ended = suite.tasks_test("personalize_batch_inference", "recommend", "--task-params", form)

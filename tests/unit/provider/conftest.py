@@ -133,6 +133,7 @@ def context() -> Callable[..., dict[str, Any]]:
         instance = SimpleNamespace(
             **{**fields, **{name: given[name] for name in fields if name in given}},
             xcom_push=lambda key, value: xcoms.update({key: value}),
+            xcom_pull=lambda task_ids: None,  # no other task has run
             xcoms=xcoms,
             stats_tags={},
         )
