@@ -15,9 +15,10 @@ from typing import Any
 from airflow_provider_personalize.local.backend import Backend
 from airflow_provider_personalize.local.datasets.dataset import Datasets
 from airflow_provider_personalize.local.filters import Filter
-from airflow_provider_personalize.local.models import Model, ModelError, open_model
+from airflow_provider_personalize.local.models import Model
 from airflow_provider_personalize.local.scoring.selection import Selection
 from airflow_provider_personalize.local.store import Resource
+from airflow_provider_personalize.local.work.answering import opened_model
 from airflow_provider_personalize.local.work.dataset_group import datasets_of
 from airflow_provider_personalize.local.work.filtering import compiled_over
 from airflow_provider_personalize.local.work.histories import behind, followed, revision
@@ -91,7 +92,4 @@ def latest(backend: Backend, group_arn: str) -> Latest:
 @lru_cache(maxsize=8)
 def opened(directory: Path) -> Model:
     """A model is mapped, not read, and never changes: the next answer finds it open."""
-    try:
-        return open_model(directory)
-    except ModelError as error:
-        raise JobFailed(str(error)) from None
+    return opened_model(directory)
