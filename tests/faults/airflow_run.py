@@ -34,6 +34,10 @@ class Killed(BaseException):
     """The process is gone: nothing of it may handle this."""
 
 
+class Cleared(BaseException):
+    """The user has cleared the task while it ran or was deferred: nothing of this attempt goes on."""
+
+
 def stored(trigger: Any) -> tuple[str, str]:
     """The trigger as the database keeps it."""
     path, arguments = trigger.serialize()
@@ -90,7 +94,7 @@ class TaskInstance:
     def clear(self) -> TaskInstance:
         """As the UI does; what is in the task state store stays there."""
         self.max_tries = self.tries + self.retries
-        self.state = None
+        self.state = "cleared"
         return self
 
     def attempt(self) -> None:
@@ -106,6 +110,8 @@ class TaskInstance:
             self.state = "success"
         except AirflowSkipException:
             self.state = "skipped"
+        except Cleared:
+            self.clear()
         except (Killed, Exception) as error:
             self.errors.append(error)
             again = self.tries <= self.max_tries and not isinstance(error, AirflowFailException)

@@ -8,15 +8,22 @@ from typing import Any
 from botocore.exceptions import ConnectionClosedError
 
 from airflow_provider_personalize.hooks.resources import PersonalizeResource
-from tests.faults.airflow_run import Killed
+from tests.faults.airflow_run import Cleared, Killed
 from tests.unit.provider.conftest import Store
 from tests.unit.provider.service import Service
 
-FAULTS = ("killed", "reset", "throttled", "unavailable")
+# What a request that is asked comes to, instead of being handled.
+REFUSALS = {
+    "throttled": (400, {"__type": "ThrottlingException", "message": "Rate exceeded"}),
+    "unavailable": (503, {"__type": "ServiceUnavailable", "message": "try again"}),
+    "garbled": (200, {"page": "Sign in to the network"}),
+    "no room": (400, {"__type": "LimitExceededException", "message": "More than 5 resources"}),
+}
+FAULTS = ("killed", "reset", *REFUSALS)
 
 
 class Steps:
-    """Counts steps. Those in ``faults`` go wrong: ``take`` kills the process, or answers what else is to happen."""
+    """Counts steps. Those in ``faults`` go wrong: ``take`` ends the attempt, or answers what else is to happen."""
 
     def __init__(self, faults: Mapping[int, str] | None = None) -> None:
         self.faults = dict(faults or {})
@@ -27,6 +34,8 @@ class Steps:
         fault = self.faults.get(len(self.taken) - 1)
         if fault == "killed":
             raise Killed(place)
+        if fault == "cleared":
+            raise Cleared(place)
         return fault
 
 
@@ -46,14 +55,16 @@ class SteppingService(Service):
     def answer(self, request: Any) -> tuple[int, dict[str, Any]]:
         operation = request.headers["X-Amz-Target"].decode().rpartition(".")[2]
         fault = self.steps.take(f"{operation} asked")
-        if fault == "throttled":
-            return 400, {"__type": "ThrottlingException", "message": "Rate exceeded"}
-        if fault == "unavailable":
-            return 503, {"__type": "ServiceUnavailable", "message": "try again"}
         if fault == "reset":
             raise ConnectionClosedError(endpoint_url="https://personalize")
+        # Only what creates something needs room.
+        if fault is not None and (fault != "no room" or operation.startswith("Create")):
+            return REFUSALS[fault]
         answered = super().answer(request)
-        if self.steps.take(f"{operation} answered") is not None:
+        fault = self.steps.take(f"{operation} answered")
+        if fault == "garbled":
+            return REFUSALS[fault]
+        if fault is not None:
             raise ConnectionClosedError(endpoint_url="https://personalize")
         return answered
 

@@ -1,4 +1,4 @@
-"""Attempts, clears, faults and lost records of one task instance, in any order: never two jobs of one intent.
+"""Attempts, clears, faults, lost records, redeploys of one task instance, in any order: never two jobs of one intent.
 
 An intent is what a task instance wants between two clears. A clear wants a new job, unless the former one still runs.
 """
@@ -51,11 +51,16 @@ class Attempt:
     polls: int
 
 
-CLEAR, FORGET = "clear", "forget"
+CLEAR, FORGET, REDEPLOY = "clear", "lose the record", "deploy with other retries"
 attempts = st.builds(
-    Attempt, st.dictionaries(st.integers(0, 12), st.sampled_from(FAULTS), max_size=2), st.integers(1, 4)
+    Attempt, st.dictionaries(st.integers(0, 12), st.sampled_from((*FAULTS, "cleared")), max_size=2), st.integers(1, 4)
 )
-moves = st.lists(st.one_of(attempts, attempts, attempts, st.just(CLEAR), st.just(FORGET)), min_size=2, max_size=8)
+# After a redeploy, it is the record that tells a clear from a retry.
+moves = st.sampled_from([FORGET, REDEPLOY]).flatmap(
+    lambda event: st.lists(
+        st.one_of(attempts, attempts, attempts, st.just(CLEAR), st.just(event)), min_size=2, max_size=8
+    )
+)
 lives = st.lists(
     st.builds(
         lambda length, end: ["CREATE IN_PROGRESS"] * length + [end],
@@ -65,6 +70,12 @@ lives = st.lists(
     min_size=1,
     max_size=3,
 )
+
+
+def begin_anew(service: Judge) -> set[str]:
+    """The next attempt is for a new intent. The jobs that it must not bring again."""
+    service.intent += 1
+    return {arn for arn in service.created if service.status(arn) == ACTIVE}
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
@@ -100,16 +111,19 @@ def test_no_order_of_attempts_clears_and_faults_starts_two_jobs_of_one_intent(
     for move in moves:
         if move == CLEAR:
             if task.tries and task.state != "cleared":
-                task.clear().state = "cleared"
-                service.intent += 1
-                before = {arn for arn in service.created if service.status(arn) == ACTIVE}
+                task.clear()
+                before = begin_anew(service)
         elif move == FORGET:
             task.store.values.pop(STATE_KEY, None)
+        elif move == REDEPLOY:
+            task.retries += 20
         else:
             polls = move.polls
             steps.faults = {len(steps.taken) + step: fault for step, fault in move.faults.items()}
             task.attempt()
-            if task.state == "success":
+            if task.state == "cleared":
+                before = begin_anew(service)
+            elif task.state == "success":
                 assert service.status(task.result) == ACTIVE
                 assert task.result not in before, "a clear brought the job of before"
     assert service.wrong == []
