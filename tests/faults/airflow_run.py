@@ -16,7 +16,12 @@ from typing import Any
 
 from airflow.exceptions import AirflowRescheduleException
 from airflow.models.trigger import Trigger
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, TaskDeferred
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    TaskDeferred,
+)
 from airflow.sdk.module_loading import import_string
 
 from airflow_provider_personalize.operators.base import PersonalizeJobOperator
@@ -114,7 +119,8 @@ class TaskInstance:
             self.clear()
         except (Killed, Exception) as error:
             self.errors.append(error)
-            again = self.tries <= self.max_tries and not isinstance(error, AirflowFailException)
+            is_final = isinstance(error, AirflowFailException | AirflowSensorTimeout)
+            again = self.tries <= self.max_tries and not is_final
             self.state = "up_for_retry" if again else "failed"
 
     def _to_its_end(self, here: dict[str, Any]) -> Any:
@@ -143,7 +149,10 @@ Operator = Callable[..., PersonalizeJobOperator]
 
 @dataclass
 class Run:
-    """A DAG run: one task that starts a job and waits, or one that starts it and a sensor that waits."""
+    """A DAG run: one task that starts a job and waits, or one that starts it and a sensor that waits.
+
+    :ivar sensor_timeout: seconds.
+    """
 
     build: Operator
     mode: str
@@ -153,6 +162,7 @@ class Run:
     place: dict[str, Any] = field(default_factory=dict)
     before_resuming: Callable[[], None] = lambda: None
     new_store: Callable[[], Any] = Store
+    sensor_timeout: float = 24 * 3600
     tasks: list[TaskInstance] = field(default_factory=list)
 
     def run(self) -> Run:
@@ -178,7 +188,7 @@ class Run:
         starter = self.build(**self.arguments)
         return build(
             task_id="wait",
-            timeout=24 * 3600,
+            timeout=self.sensor_timeout,
             aws_conn_id=starter.aws_conn_id,
             botocore_config=starter.botocore_config,
             **{build.arn_field: arn},

@@ -7,13 +7,15 @@ import os
 import secrets
 import threading
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.faults import line
-from tests.faults.processes import Running, Task, execute, resume, watch
+from tests.faults.processes import LONGEST, Running, Task, execute, resume, watch
 from tests.faults.served import CONNECTION, RESOURCES, Served, operation
 
 NewTask = Callable[..., Task]
@@ -47,24 +49,27 @@ def killed_when_handled(running: list[Running]) -> line.Fault:
     return line.after(lambda: [each.kill() for each in running[-1:]])
 
 
+no_room = line.refused(400, "LimitExceededException", "More than 5 resources with PENDING or IN_PROGRESS status.")
+# The operation, what its first calls come to, and what happens to the one after them.
 STRUCK = {
-    "before the create was handled": ("Create", 0, killed_when_asked),
-    "before the create was answered": ("Create", 0, killed_when_handled),
-    "after the job was written down": ("Describe", 0, killed_when_asked),
-    "while it waited": ("Describe", 1, killed_when_asked),
+    "before the create was handled": ("Create", [], killed_when_asked),
+    "before the create was answered": ("Create", [], killed_when_handled),
+    "while it waited for room": ("Create", [no_room, no_room], killed_when_handled),
+    "after the job was written down": ("Describe", [], killed_when_asked),
+    "while it waited": ("Describe", [None], killed_when_asked),
 }
 
 
 @pytest.mark.parametrize(
-    ("kind", "verb", "turn", "strike"),
-    [(kind, *struck) for kind, struck in zip(RESOURCES, STRUCK.values(), strict=True)],
+    ("kind", "verb", "first", "strike"),
+    [(kind, *struck) for kind, struck in zip(cycle(RESOURCES), STRUCK.values(), strict=False)],
     ids=STRUCK.keys(),
 )
 def test_a_killed_worker_costs_no_second_job(
-    kind: str, verb: str, turn: int, strike: Any, served: Served, new_task: NewTask
+    kind: str, verb: str, first: list[Any], strike: Any, served: Served, new_task: NewTask
 ) -> None:
     task, running = new_task(kind, deferrable=False), []
-    served.line.script = {operation(verb, RESOURCES[kind]): [*[None] * turn, strike(running)]}
+    served.line.script = {operation(verb, RESOURCES[kind]): [*first, strike(running)]}
     running.append(Running(execute, task))
     assert running[-1].end() == {}
     running.append(Running(execute, task))
@@ -101,15 +106,27 @@ def test_killed_triggerers_and_workers_of_a_deferred_task_cost_no_second_job(
     assert served.jobs() == {arn: "ACTIVE"}
 
 
-@pytest.mark.parametrize("kind", RESOURCES)
+@pytest.mark.parametrize("stores", ["one store", "a store each"])
+@pytest.mark.parametrize(("kind", "deferrable"), list(zip(RESOURCES, [False, True] * 2, strict=True)))
 def test_two_workers_that_run_the_same_task_instance_start_one_job(
-    kind: str, served: Served, new_task: NewTask
+    kind: str, deferrable: bool, stores: str, served: Served, new_task: NewTask, tmp_path: Path
 ) -> None:
-    task = new_task(kind, deferrable=False)
+    task = new_task(kind, deferrable=deferrable)
+    # Two schedulers share a store; two Airflows with the same prefix do not.
+    twin = task if stores == "one store" else replace(task, folder=tmp_path / "twin")
+    twin.folder.mkdir(exist_ok=True)
     both_ask = threading.Barrier(2)
-    meet = line.before(lambda: both_ask.wait(timeout=30))
+    meet = line.before(lambda: both_ask.wait(timeout=LONGEST))
     served.line.script = {operation("Create", RESOURCES[kind]): [meet, meet]}
-    one, other = Running(execute, task), Running(execute, task)
-    arn = one.end()["result"]
-    assert other.end()["result"] == arn
-    assert served.jobs() == {arn: "ACTIVE"}
+    one, other = Running(execute, task), Running(execute, twin)
+    arns = {to_its_end(task, one.end()), to_its_end(twin, other.end())}
+    assert len(arns) == 1
+    assert served.jobs() == dict.fromkeys(arns, "ACTIVE")
+
+
+def to_its_end(task: Task, answer: dict[str, Any]) -> str:
+    """The job of a worker that has ended; one that has deferred is watched and resumed."""
+    if "trigger" in answer:
+        event = Running(watch, task, (answer["trigger"],)).end()["event"]
+        answer = Running(resume, task, (answer["method"], event)).end()
+    return answer["result"]

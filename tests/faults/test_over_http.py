@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from airflow_provider_personalize.exceptions import PersonalizeJobFailedError
+from airflow_provider_personalize.exceptions import PersonalizeJobFailedError, PersonalizeJobTimeoutError
 from tests.faults import line
 from tests.faults.airflow_run import MODES, OPERATOR_MODES, Run
 from tests.faults.clock import Clock
@@ -30,6 +30,10 @@ class Given(NamedTuple):
     @property
     def describe(self) -> str:
         return operation("Describe", RESOURCES[self.kind])
+
+    @property
+    def list(self) -> str:
+        return operation("List", RESOURCES[self.kind]) + "s"
 
 
 def scenarios(names: str, cases: Mapping[str, tuple[Any, ...]]) -> pytest.MarkDecorator:
@@ -70,13 +74,14 @@ MENDED_BY_BOTOCORE = {
 def start(served: Served, clock: Clock, context: Callable[..., dict[str, Any]]) -> Start:
     """Run a task (or task and sensor) to its end."""
 
-    def run(given: Given, *, retries: int = 0, **botocore_config: Any) -> Run:
+    def run(given: Given, *, retries: int = 0, waiter_max_attempts: int = 1440, **botocore_config: Any) -> Run:
+        config = {"retries": {"mode": given.retries}, **botocore_config}
         return Run(
             lambda **more: served.operator(given.kind, **more),
             given.mode,
             context,
             retries=retries,
-            arguments={"botocore_config": {"retries": {"mode": given.retries}, **botocore_config}},
+            arguments={"botocore_config": config, "waiter_max_attempts": waiter_max_attempts},
             place={"run_id": f"manual__{secrets.token_hex(4)}"},
         ).run()
 
@@ -109,7 +114,7 @@ def test_what_lasts_is_waited_for_and_costs_not_even_an_attempt(
     given: Given, faults: list[Any], served: Served, start: Start
 ) -> None:
     # Among the looks are the first one of an operator or sensor, and those that follow it.
-    served.line.script = {given.create: [*faults], given.describe: [*faults, None, *faults]}
+    served.line.script = {given.create: [*faults], given.describe: [*faults, None, *faults], given.list: [*faults]}
     run = start(given)
     assert (run.state, run.errors) == ("success", [])
     assert served.jobs() == {run.arn: "ACTIVE"}
@@ -122,6 +127,37 @@ def test_room_in_the_service_is_waited_for_and_costs_not_even_an_attempt(
     served.line.script = {given.create: [refused] * OFTEN}
     run = start(given)
     assert (run.state, run.errors) == ("success", [])
+    assert served.jobs() == {run.arn: "ACTIVE"}
+
+
+SCRAPES = {
+    "its answer is lost, the account is full, and looking for it is throttled": (
+        [line.lost, *[no_room] * OFTEN],
+        [throttled] * OFTEN,
+    ),
+    "its answer is a page, the model is in use, and nothing can be looked for": (
+        [line.garbled, page, *[in_use] * OFTEN],
+        [line.reset, page, unavailable] * (OFTEN // 3),
+    ),
+}
+
+
+@scenarios("creating, looking", SCRAPES)
+def test_a_job_that_was_created_is_found_again_though(
+    given: Given, creating: list[Any], looking: list[Any], served: Served, start: Start
+) -> None:
+    served.line.script = {given.create: [*creating], given.describe: [*looking], given.list: [*looking]}
+    run = start(given)
+    assert (run.state, run.errors) == ("success", [])
+    assert served.jobs() == {run.arn: "ACTIVE"}
+
+
+@pytest.mark.parametrize("given", [Given(mode, kind, "standard") for mode in OPERATOR_MODES for kind in RESOURCES])
+def test_a_retry_after_the_limit_waits_for_the_same_job(given: Given, served: Served, start: Start) -> None:
+    served.looks = 15
+    run = start(given, retries=1, waiter_max_attempts=10)
+    assert [type(error) for error in run.errors] == [PersonalizeJobTimeoutError]
+    assert run.state == "success"
     assert served.jobs() == {run.arn: "ACTIVE"}
 
 

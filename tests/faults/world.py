@@ -36,5 +36,6 @@ class World:
             arguments={"waiter_max_attempts": POLLS, "waiter_delay": 60},
             before_resuming=lambda: steps.take("resuming") and None,
             new_store=lambda: store,
+            sensor_timeout=POLLS * 60,
         )
         return run.run(), service
