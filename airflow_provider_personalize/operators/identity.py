@@ -19,6 +19,8 @@ from airflow_provider_personalize.exceptions import Difference
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_provider_personalize.operators.record import JobRecord
+
 LONGEST_NAME = 63
 _DIGITS = 12
 _ROOM_FOR_NUMBER = len("-999")
@@ -32,7 +34,7 @@ class Attempts:
 
     Airflow sets ``max_tries`` to the number of retries, and a clear adds the attempts made so far. So the difference
     stays over retries and changes with a clear. A Dag that is deployed with other ``retries`` while the task is under
-    way changes it, too, but not ``max_tries``: there, what an earlier attempt has noted decides.
+    way changes it, too, but not ``max_tries``: there, the record of an earlier attempt decides.
 
     :ivar generation: how many attempts had been made when the task was last cleared; 0 when it never was.
     :ivar attempt: which attempt since then this one is, from 1.
@@ -48,14 +50,18 @@ class Attempts:
     max_tries: int = 0
 
     @classmethod
-    def of(cls, context: Context, retries: int, noted: Mapping[int, int]) -> Self:
+    def of(cls, context: Context, retries: int, record: JobRecord | None) -> Self:
         """
         :param retries: the task's, now.
-        :param noted: the generation by ``max_tries``, from earlier attempts.
+        :param record: what an earlier attempt wrote down.
         """
         instance: Any = context["ti"]
         map_index = getattr(instance, "map_index", None)
-        generation = noted.get(instance.max_tries, max(0, instance.max_tries - retries))
+        if record is not None and record.max_tries == instance.max_tries:
+            generation = record.generation
+        else:
+            first = 0 if record is None else record.generation + 1
+            generation = max(first, instance.max_tries - retries)
         return cls(
             dag_id=instance.dag_id,
             task_id=instance.task_id,

@@ -53,8 +53,7 @@ class Intent:
         :raises PersonalizeConflictError: when the name is taken, and ``if_exists`` does not allow for it.
         """
         record = recall(self.context, self.operator.log)
-        noted = {record.max_tries: record.generation} if record is not None else {}
-        attempts = Attempts.of(self.context, self.operator.retries or 0, noted)
+        attempts = Attempts.of(self.context, self.operator.retries or 0, record)
         wanted = self._wanted(attempts, record)
         resumed = record is not None and record.is_for(wanted)
         found = None

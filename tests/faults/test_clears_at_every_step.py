@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_personalize.hooks.resources import ACTIVE, PersonalizeResource
@@ -78,6 +78,9 @@ def begin_anew(service: Judge) -> set[str]:
     return {arn for arn in service.created if service.status(arn) == ACTIVE}
 
 
+PLAIN: dict[str, Any] = {"name": None, "policy": "adopt", "lives": [["CREATE IN_PROGRESS", ACTIVE]]}
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     kind=st.sampled_from(list(BUILDS)),
@@ -86,6 +89,13 @@ def begin_anew(service: Judge) -> set[str]:
     policy=st.sampled_from(["adopt", "rename", "fail"]),
     lives=lives,
     moves=moves,
+)
+@example(kind="inference", mode="sync", moves=[Attempt({}, 1), CLEAR, REDEPLOY, Attempt({}, 1)], **PLAIN)
+@example(
+    kind="inference",
+    mode="sync",
+    moves=[Attempt({5: "cleared"}, 1), Attempt({}, 1), CLEAR, REDEPLOY, Attempt({}, 1)],
+    **PLAIN,
 )
 def test_no_order_of_attempts_clears_and_faults_starts_two_jobs_of_one_intent(
     kind: str, mode: str, name: str | None, policy: str, lives: list[list[str]], moves: list[Any], world: World

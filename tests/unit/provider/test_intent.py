@@ -210,6 +210,21 @@ def test_a_dag_deployed_with_other_retries_keeps_its_job_and_a_clear_still_does_
     assert created(service) == 2
 
 
+@every_kind
+@pytest.mark.parametrize("name", [None, "job"])
+def test_a_dag_deployed_with_more_retries_between_a_clear_and_its_first_attempt_is_cleared_all_the_same(
+    name: str | None, create: str, build: Build, service: Service, context: Context
+) -> None:
+    service.statuses = [RUNNING]
+    first = build(job_name=name).execute(context())
+    assert build(job_name=name, retries=5).execute(context(max_tries=1, try_number=2)) == first
+    service.set_statuses(first, DONE)
+    second = build(job_name=name, retries=9).execute(context(max_tries=2, try_number=3))
+    assert second != first
+    assert build(job_name=name, retries=9).execute(context(max_tries=2, try_number=4)) == second
+    assert created(service) == 2
+
+
 def test_more_retries_than_before_find_the_job_without_a_record(service: Service, context: Context) -> None:
     first = inference(retries=2).execute(context(max_tries=2, store=None))
     assert inference(retries=3).execute(context(max_tries=2, try_number=2, store=None)) == first
