@@ -23,7 +23,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import Pool, QueuePool
 from sqlalchemy.sql.functions import FunctionElement
 
 PENDING, IN_PROGRESS, ACTIVE, FAILED = "CREATE PENDING", "CREATE IN_PROGRESS", "ACTIVE", "CREATE FAILED"
@@ -273,6 +273,7 @@ def _engine(url: str) -> sa.Engine:
 # A connection is kept, since opening one takes longer than a call, but none may cross a fork, and Airflow forks:
 # SQLite's locks do not follow it (sqlite.org, "How To Corrupt An SQLite Database File", 2.6).
 _ENGINES: WeakSet[sa.Engine] = WeakSet()
+_OF_THE_PARENT: list[Pool] = []
 
 
 def _disconnect() -> None:
@@ -280,8 +281,15 @@ def _disconnect() -> None:
         engine.dispose()
 
 
+def _start_afresh() -> None:
+    """In the child: what another thread of the parent was using at the fork is neither used nor closed."""
+    for engine in list(_ENGINES):
+        _OF_THE_PARENT.append(engine.pool)
+        engine.dispose(close=False)
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_disconnect)
+    os.register_at_fork(before=_disconnect, after_in_child=_start_afresh)
 
 
 def _file(engine: sa.Engine) -> tuple[int, int] | None:

@@ -267,6 +267,28 @@ def test_no_connection_crosses_a_fork(store: Store) -> None:
     assert store.get(f"{ARN}batch-inference-job/a")
 
 
+def test_a_child_reads_while_a_thread_of_its_parent_was_reading_at_the_fork(store: Store) -> None:
+    store.insert(job("a"))
+    begun, over = threading.Event(), threading.Event()
+
+    def read() -> None:
+        with store._read() as connection:
+            connection.execute(sa.text("SELECT 1"))
+            begun.set()
+            over.wait(20)
+
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(read)
+        assert begun.wait(20)
+        child = os.fork()
+        if child == 0:
+            os._exit(int(store.get(f"{ARN}batch-inference-job/a") is None))
+        assert os.waitpid(child, 0)[1] == 0
+        over.set()
+    store.insert(job("b"))
+    assert store.get(f"{ARN}batch-inference-job/b")
+
+
 def test_a_directory_that_was_made_again_is_not_answered_from_the_old_one(store: Store) -> None:
     store.insert(job("a"))
     assert store.get(f"{ARN}batch-inference-job/a")
