@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,7 @@ class Items:
     implementation: what scores them: ``numpy`` or a level of the kernel; the best there is unless given.
 
     Raises:
-        ValueError: shapes do not fit, or a number is NaN or infinite.
+        ValueError: shapes do not fit, there are no real numbers, or one is NaN or infinite.
     """
 
     def __init__(
@@ -40,9 +41,9 @@ class Items:
         for name, array in (("bias", bias), ("selection_bias", selection_bias)):
             if array is not None and array.shape != (len(factors),):
                 raise ValueError(f"{name} {array.shape} must be one value for each of {len(factors)} items")
-        self.factors = np.ascontiguousarray(factors, np.float32)
-        self.bias = None if bias is None else np.ascontiguousarray(bias, np.float32)
-        self.selection_bias = None if selection_bias is None else np.ascontiguousarray(selection_bias, np.float32)
+        self.factors = as_float32("items", factors)
+        self.bias = None if bias is None else as_float32("bias", bias)
+        self.selection_bias = None if selection_bias is None else as_float32("selection_bias", selection_bias)
         self.kernel = kernel.implementation(implementation)
         self.largest_norm = float(norms(self.factors).max(initial=0.0))
         self.largest_bias = _largest(self.bias)
@@ -73,6 +74,18 @@ class Items:
 
 ACCURATE = 100.0
 """The largest |query| |item| + |bias| of which exponentials in float32 are good to 1e-5."""
+
+
+def as_float32(name: str, array: NDArray[Any]) -> Float32:
+    """Contiguous and aligned, copied only where it was not. What is too large becomes infinite.
+
+    Raises:
+        ValueError: they are no real numbers.
+    """
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"{name} must be real numbers: {array.dtype}")
+    with np.errstate(over="ignore"):
+        return np.require(array, np.float32, ("C", "A"))
 
 
 def norms(factors: Float32) -> Float64:

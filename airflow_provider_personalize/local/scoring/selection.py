@@ -86,6 +86,9 @@ class Masks:
 
     def check(self, rows: int, items: int) -> None:
         """Raise ValueError unless there is a mask of that many items for each of that many rows."""
+        if self.bits.ndim != 2 or self.bits.dtype != np.uint8:
+            raise ValueError(f"masks must be (masks, bytes) of uint8: {self.bits.shape} {self.bits.dtype}")
+        _check_positions("rows of masks", self.of_row)
         if len(self) != rows:
             raise ValueError(f"masks must have a row for each query: {len(self)} for {rows}")
         if self.bits.shape[1] != (items + 7) // 8:
@@ -145,9 +148,11 @@ class Selection:
         for name, csr in (("excluded", self.excluded), ("candidates", self.candidates)):
             if csr is None:
                 continue
+            _check_positions(f"starts of {name}", csr.indptr)
+            _check_positions(name, csr.indices)
             if len(csr) != rows:
                 raise ValueError(f"{name} must have a row for each query: {len(csr)} for {rows}")
-            if csr.indptr[0] != 0 or (np.diff(csr.indptr) < 0).any() or csr.indptr[-1] > len(csr.indices):
+            if csr.indptr[0] != 0 or (csr.indptr[1:] < csr.indptr[:-1]).any() or csr.indptr[-1] > len(csr.indices):
                 raise ValueError(f"{name}: starts of rows must rise from 0 to at most {len(csr.indices)}")
             if len(csr.indices) and not 0 <= csr.indices.min() <= csr.indices.max() < items:
                 raise ValueError(f"{name}: there is one that is not the position of an item")
@@ -156,3 +161,8 @@ class Selection:
 
 
 EVERYTHING = Selection()
+
+
+def _check_positions(name: str, array: IntArray) -> None:
+    if array.ndim != 1 or array.dtype.kind != "i":
+        raise ValueError(f"{name} must be (n,) of signed integers: {array.shape} {array.dtype}")

@@ -14,13 +14,14 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from airflow_provider_personalize.local.cores import available_cores
 from airflow_provider_personalize.local.scoring import twin
-from airflow_provider_personalize.local.scoring.items import ACCURATE, Items, norms
+from airflow_provider_personalize.local.scoring.items import ACCURATE, Items, as_float32, norms
 from airflow_provider_personalize.local.scoring.pairs import score_pairs
 from airflow_provider_personalize.local.scoring.selection import EVERYTHING, Csr, Selection
 
@@ -31,6 +32,7 @@ _HELD = 1e30  # well within what float32 holds
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 Int32 = NDArray[np.int32]
+_Number = TypeVar("_Number", bound=np.generic)
 
 _threads: ContextVar[int | None] = ContextVar("threads of a call", default=None)
 
@@ -73,7 +75,7 @@ def top_k(
         threads: at most so many; unless given, as :func:`have_threads` says, else as many as this process has cores.
 
     Raises:
-        ValueError: shapes do not fit, k is negative, or a factor is NaN or infinite.
+        ValueError: shapes do not fit, k is negative, or a factor is no real number, NaN or infinite.
     """
     if queries.ndim != 2 or queries.shape[1] != items.factors.shape[1]:
         raise ValueError(f"queries {queries.shape} and items {items.factors.shape} must be (n, d) and (m, d)")
@@ -81,7 +83,7 @@ def top_k(
         raise ValueError(f"k must not be negative: {k}")
     n, m = len(queries), len(items)
     selection.check(n, m)
-    queries = np.ascontiguousarray(queries, np.float32)
+    queries = as_float32("queries", queries)
     lengths = norms(queries)
     if not np.isfinite(lengths).all():
         raise ValueError("factors and biases must be finite; these queries hold NaN or infinite ones")
@@ -154,14 +156,15 @@ def _scan_compiled(
         result.indices,
         result.logits,
         result.log_normalizer,
-        None
-        if excluded is None
-        else (np.ascontiguousarray(excluded.indptr, np.int64), np.ascontiguousarray(excluded.indices, np.int32)),
-        None
-        if masks is None
-        else (np.ascontiguousarray(masks.bits, np.uint8), np.ascontiguousarray(masks.of_row, np.int64)),
+        None if excluded is None else (_as_in_c(excluded.indptr, np.int64), _as_in_c(excluded.indices, np.int32)),
+        None if masks is None else (_as_in_c(masks.bits, np.uint8), _as_in_c(masks.of_row, np.int64)),
         threads,
     )
+
+
+def _as_in_c(array: NDArray[Any], dtype: type[_Number]) -> NDArray[_Number]:
+    required: NDArray[_Number] = np.require(array, dtype, ("C", "A"))
+    return required
 
 
 def _rank(queries: Float32, items: Items, k: int, selection: Selection, candidates: Csr, result: TopK) -> None:
