@@ -27,7 +27,7 @@ ui:
 	@$(PYTHON_IN_VENV) scripts/ui.py $(if $(DATA),--data "$(DATA)") $(ARGS)
 
 bench:
-	@scripts/setup.sh test
+	@scripts/setup.sh bench
 	@$(PYTHON_IN_VENV) benchmarks $(ARGS)
 	@$(if $(DATA),$(PYTHON_IN_VENV) benchmarks/quality.py --data "$(DATA)")
 
