@@ -4,13 +4,20 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from botocore.loaders import Loader
 
 from airflow_provider_personalize.hooks.personalize import PersonalizeHook
 from tests.faults.clock import Clock
 from tests.faults.served import CONNECTION, Served, serving
 from tests.faults.world import World
-from tests.unit.provider.conftest import LOCAL, connection, connections, context, service, sessions  # noqa: F401
+from tests.unit.provider.conftest import (  # noqa: F401
+    LOCAL,
+    connection,
+    connections,
+    context,
+    service,
+    service_models,
+    sessions,
+)
 from tests.unit.provider.service import Service
 
 
@@ -22,15 +29,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 @pytest.fixture(scope="package")
 def one_served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     root = tmp_path_factory.mktemp("served")
-    with serving(root) as served, pytest.MonkeyPatch.context() as patch:
-        # Each hook has a session of its own, and reads the service model again: most of a test's time.
-        begin, read = Loader.__init__, {}
-
-        def begin_with_what_was_read(self: Loader, *arguments: object, **named: object) -> None:
-            begin(self, *arguments, **named)
-            self._cache = read
-
-        patch.setattr(Loader, "__init__", begin_with_what_was_read)
+    with serving(root) as served:
         yield served
 
 

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from botocore.loaders import Loader
 
 from airflow_provider_personalize.hooks.personalize import PersonalizeHook
 from airflow_provider_personalize.operators import lineage
@@ -71,6 +72,20 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(
         "AIRFLOW_CONN_AWS", connection(aws_access_key_id="none", aws_secret_access_key="none", region_name="us-east-1")
     )
+
+
+@pytest.fixture(scope="package", autouse=True)
+def service_models() -> Iterator[None]:
+    """Each hook has a session of its own, and reads its service's model again: most of a test's time."""
+    begin, read = Loader.__init__, {}
+
+    def begin_with_what_was_read(self: Loader, *arguments: object, **named: object) -> None:
+        begin(self, *arguments, **named)
+        self._cache = read
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Loader, "__init__", begin_with_what_was_read)
+        yield
 
 
 @pytest.fixture(autouse=True)
