@@ -9,7 +9,7 @@ import csv
 import json
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -233,12 +233,17 @@ def answering(client: Any, option: str) -> Iterator[None]:
 
     def answer() -> None:
         while not given_up.wait(0.2):
-            found = client.get(runs, params={"order_by": "-start_date", "limit": 1}).json().get("dag_runs")
-            if not found:
-                continue
-            question = f"{runs}/{found[0]['dag_run_id']}/taskInstances/approve/-1/hitlDetails"
-            if client.patch(question, json={"chosen_options": [option], "params_input": {}}).status_code == 200:
-                return
+            # The run under test writes to the same SQLite file: an answer that meets its lock is given again.
+            with suppress(Exception):
+                if answered():
+                    return
+
+    def answered() -> bool:
+        found = client.get(runs, params={"order_by": "-start_date", "limit": 1}).json().get("dag_runs")
+        if not found:
+            return False
+        question = f"{runs}/{found[0]['dag_run_id']}/taskInstances/approve/-1/hitlDetails"
+        return client.patch(question, json={"chosen_options": [option], "params_input": {}}).status_code == 200
 
     thread = threading.Thread(target=answer)
     thread.start()
