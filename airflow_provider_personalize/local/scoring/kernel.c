@@ -10,6 +10,9 @@
  * ranked by that. Where an item that was dropped may belong among the best within the error of float32, the row is
  * scanned again for all that may. What a row gets does not depend on the rows beside it.
  *
+ * Where a row's mask leaves few items, those are ranked as they are listed there: no threshold would keep out the many
+ * that score better and that the row may not have.
+ *
  * The file is compiled once for each level of the processor, with LEVEL as the suffix of its functions. */
 
 #include <float.h>
@@ -32,7 +35,7 @@ enum { LANES = 4, VECTORS = 4, ROWS = 6 };
 enum { LANES = 4, VECTORS = 2, ROWS = 6 };
 #endif
 enum { COLUMNS = LANES * VECTORS, PANEL = 32, MARGIN = 4, GROUP = 96, ALIGNMENT = 64 };
-enum { SEEDS = 2048, AHEAD = 32, NEAR = 16, MOST_WEIGHTY = 192 };
+enum { SEEDS = 2048, AHEAD = 32, NEAR = 16, MOST_WEIGHTY = 192, SPARSE = 128 };
 
 /* Of a tile, in panels: longer sums in float32 would drift. */
 enum { LEAST_TILE = 4, MOST_TILE = 32, MOST_SUM = 64 };
@@ -88,6 +91,7 @@ struct row {
     uint32_t excluded_here[MOST_TILE];      /* of this tile, a bit for each item */
     int any_here;
     const uint8_t *mask;
+    int listed; /* the mask has few items: they are ranked without a scan, and `keep` is 0 */
     double sum; /* of exponentials, without those still in the block's lanes */
 };
 
@@ -105,6 +109,7 @@ struct plan {
     int64_t panels, tile;   /* of all, of a tile */
     int64_t stride;         /* every stride-th panel is a seed */
     int64_t keep, capacity; /* of a row's best: those that are wanted, those that are held */
+    int64_t few;            /* items of a mask that are listed */
     int64_t width, blocks;  /* rows of a block, blocks of a group */
 };
 
@@ -320,6 +325,26 @@ INLINE uint32_t mask_at(const struct problem *p, const struct row *row, int64_t 
     uint8_t bytes[4] = {0};
     memcpy(bytes, row->mask + item / 8, left < 4 ? (size_t)left : 4);
     return bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
+}
+
+/* 64 bits of a mask from a byte on; all processors with a level of their own store low bytes first. */
+INLINE uint64_t mask_word(const struct problem *p, const uint8_t *mask, int64_t byte) {
+    uint64_t word = 0;
+    int64_t left = p->mask_bytes - byte;
+    memcpy(&word, mask + byte, left < 8 ? (size_t)left : 8);
+    return word;
+}
+
+/* Whether a mask has at most so many items. */
+static int at_most(const struct problem *p, const uint8_t *mask, int64_t items) {
+    int64_t count = 0, whole = p->mask_bytes / 8 * 8, byte = 0;
+    for (; byte < whole && count <= items; byte += 8) {
+        uint64_t word;
+        memcpy(&word, mask + byte, sizeof word);
+        count += __builtin_popcountll(word);
+    }
+    if (byte < p->mask_bytes) count += __builtin_popcountll(mask_word(p, mask, byte));
+    return count <= items;
 }
 
 INLINE void rescale(struct block *b, int r, float largest) {
@@ -589,8 +614,8 @@ INLINE double dot(const double *query, const float *item, int64_t factors) {
     return ((lanes[0] + lanes[1]) + (lanes[2] + lanes[3])) + ((lanes[4] + lanes[5]) + (lanes[6] + lanes[7]));
 }
 
-/* Of candidates that are nearly in order. */
-static void rank(const struct problem *p, const double *query, const candidate *found, int64_t n, struct ranked *out) {
+static void score_exactly(const struct problem *p, const double *query, const candidate *found, int64_t n,
+                          struct ranked *out) {
     for (int64_t i = 0; i < n; i++) {
         if (i + AHEAD < n) {
             const float *next = p->by_item + (int64_t)(uint32_t)found[i + AHEAD] * p->factors;
@@ -602,6 +627,11 @@ static void rank(const struct problem *p, const double *query, const candidate *
         double key = p->selection_bias ? logit + (double)p->selection_bias[item] : logit;
         out[i] = (struct ranked){key, logit, (int32_t)item};
     }
+}
+
+/* Of candidates that are nearly in order. */
+static void rank(const struct problem *p, const double *query, const candidate *found, int64_t n, struct ranked *out) {
+    score_exactly(p, query, found, n, out);
     sort_ranked(out, n);
 }
 
@@ -708,11 +738,48 @@ static void refine(const struct problem *p, struct block *of, const struct room 
     for (int r = 0; r < ROWS; r++) of->rows[r].sum += b->rows[r].sum;
 }
 
+/* Rank the items of a row's mask that nothing else forbids, of which there are few: the best k, or all. */
+static int64_t rank_listed(const struct problem *p, const struct row *row, const struct room *room) {
+    candidate *found = room->spare;
+    struct ranked *ranked = room->ranked;
+    int64_t n = 0, kept = 0;
+    const int32_t *e = p->excluded ? p->excluded + p->excluded_starts[row->number] : NULL;
+    for (int64_t byte = 0; byte < p->mask_bytes; byte += 8)
+        for (uint64_t word = mask_word(p, row->mask, byte); word; word &= word - 1) {
+            int64_t item = byte * 8 + __builtin_ctzll(word);
+            if (item >= p->items || (p->selection_bias && p->selection_bias[item] <= -FLT_MAX)) continue;
+            while (e != row->excluded_end && *e < item) e++;
+            if (e == row->excluded_end || *e != item) found[n++] = (candidate)item;
+        }
+    score_exactly(p, room->query, found, n, ranked);
+    if (n > p->k) {
+        /* Rounding to float keeps the order, but for ties: whatever ties with the last of these stays too. */
+        for (int64_t i = 0; i < n; i++) found[i] = candidate_of((float)ranked[i].key, i);
+        float least = score_of(found[choose(found, n, p->k, enough(p->k)) - 1]);
+        for (int64_t i = 0; i < n; i++)
+            if ((float)ranked[i].key >= least) ranked[kept++] = ranked[i];
+        n = kept;
+    }
+    sort_ranked(ranked, n);
+    return n < p->k ? n : p->k;
+}
+
+static void write_results(const struct problem *p, int64_t row, const struct ranked *ranked, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        p->indices[row * p->width + i] = ranked[i].item;
+        p->logits[row * p->width + i] = ranked[i].logit;
+    }
+}
+
 enum { NO_MEMORY = -1, DONE, TOO_FEW };
 
 static int finish_row(const struct problem *p, struct block *b, int r, const struct room *room) {
     struct row *row = &b->rows[r];
     if (p->log_normalizer) p->log_normalizer[row->number] = normalizer(b, r);
+    if (row->listed) {
+        convert(p, row->number, room->query);
+        write_results(p, row->number, room->ranked, rank_listed(p, row, room));
+    }
     if (!row->keep) return DONE;
     float dropped = b->threshold[r]; /* nothing that was dropped had a higher score */
     if (row->count < p->k && dropped > -FLT_MAX) return TOO_FEW;
@@ -725,10 +792,7 @@ static int finish_row(const struct problem *p, struct block *b, int r, const str
         const int32_t *excluded = p->excluded ? p->excluded + p->excluded_starts[row->number] : row->excluded;
         if (!(least > (double)dropped + error) && !scan_again(p, row, room, least, error, excluded)) return NO_MEMORY;
     }
-    for (int64_t i = 0; i < found; i++) {
-        p->indices[row->number * p->width + i] = room->ranked[i].item;
-        p->logits[row->number * p->width + i] = room->ranked[i].logit;
-    }
+    write_results(p, row->number, room->ranked, found);
     return DONE;
 }
 
@@ -753,6 +817,8 @@ static void open_block(const struct problem *p, const struct plan *plan, struct 
             row->excluded_end = p->excluded + p->excluded_starts[row->number + 1];
         }
         if (p->masks) row->mask = p->masks + p->mask_of_row[row->number] * p->mask_bytes;
+        row->listed = row->keep && row->mask && at_most(p, row->mask, plan->few);
+        if (row->listed) row->keep = 0;
         for (int64_t f = 0; f < p->factors; f++) b->queries[f * ROWS + r] = p->queries[row->number * p->factors + f];
     }
 }
@@ -793,6 +859,7 @@ static struct plan planned(const struct problem *p, int64_t rows) {
     struct plan plan = {.panels = (p->items + PANEL - 1) / PANEL};
     plan.keep = p->k ? p->k + MARGIN + p->k / 64 : 0;
     if (plan.keep > p->items) plan.keep = p->items;
+    plan.few = p->items / SPARSE;
     plan.capacity = 2 * plan.keep + PANEL;
     if (plan.capacity > p->items) plan.capacity = p->items;
     int64_t most = ROW_BYTES / ((plan.capacity + COLUMNS) * (int64_t)sizeof(candidate)); /* rows of a group */
@@ -813,14 +880,15 @@ __attribute__((visibility("default"))) int NAMED(scan_, LEVEL)(const struct prob
     struct problem selecting = *p;
     selecting.log_normalizer = NULL;
     int64_t columns = seeds_of(&plan) * PANEL, rows = plan.blocks * plan.width;
-    int64_t held = plan.capacity + COLUMNS, spare = columns > held ? columns : held;
+    int64_t held = plan.capacity + COLUMNS, ranked = held > plan.few ? held : plan.few;
+    int64_t spare = columns > ranked ? columns : ranked;
     struct room room = {
         .queries = aligned((size_t)(plan.blocks * ROWS * p->factors) * sizeof(float)),
         .scores = aligned((size_t)(ROWS * columns) * sizeof(float)),
         .query = aligned((size_t)p->factors * sizeof(double)),
         .spare = aligned((size_t)spare * sizeof(candidate)),
         .best = aligned((size_t)(rows * held) * sizeof(candidate)),
-        .ranked = aligned((size_t)held * sizeof(struct ranked)),
+        .ranked = aligned((size_t)ranked * sizeof(struct ranked)),
         .weighty = aligned(ROWS * (MOST_WEIGHTY + COLUMNS) * sizeof(candidate)),
         .blocks = aligned((size_t)plan.blocks * sizeof(struct block)),
         .refined = aligned(sizeof(struct block)),

@@ -31,8 +31,10 @@ def check(request):
     return partial(check_bits_and_lists, request.param)
 
 
-def check_bits_and_lists(implementation, queries, items, k, masks, of_row, *, bias=None, excluded=None):
-    items = Items(items, bias, implementation=implementation)
+def check_bits_and_lists(
+    implementation, queries, items, k, masks, of_row, *, bias=None, selection_bias=None, excluded=None
+):
+    items = Items(items, bias, selection_bias, implementation=implementation)
     by_bits, by_list = (
         top_k(queries, items, k, selection=selection, normalize=True)
         for selection in (
@@ -77,6 +79,27 @@ def test_whole_tiles(density, check):
     masks = random.random((150, 5003)) < density
     check(queries, items, 25, masks, random.integers(0, 150, 200))
     check(queries, items, 25, masks, np.zeros(200, np.int64))
+
+
+@pytest.mark.parametrize("values", [[0.0, 1.0], np.linspace(-1, 1, 100)], ids=["ties", "no ties"])
+@pytest.mark.parametrize("k", [1, 25, 500])
+def test_few_items_left_by_a_mask(k, values, check):
+    random = np.random.default_rng(3)
+    queries, items = (random.choice(np.array(values, np.float32), (size, 8)) for size in (40, 20_001))
+    masks = random.random((40, 20_001)) < random.choice([0.0001, 0.003, 0.0075, 0.009], (40, 1))
+    excluded = listed((masks & (random.random(masks.shape) < 0.3)) | (random.random(masks.shape) < 0.001))
+    preferred = random.choice(np.array([-np.inf, 0, 0.5], np.float32), 20_001)
+    check(queries, items, k, masks, np.arange(40))
+    check(queries, items, k, masks, np.arange(40), excluded=excluded, selection_bias=preferred)
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+def test_bits_behind_the_last_item_mean_nothing(implementation):
+    items = Items(np.ones((1301, 3), np.float32), implementation=implementation)
+    bits = packed(np.isin(np.arange(1301), [7, 1300])[None])
+    bits[0, -1] |= 0b11100000
+    best = top_k(np.ones((1, 3), np.float32), items, 5, selection=Selection(masks=Masks(bits, np.zeros(1, np.int64))))
+    assert best.indices.tolist() == [[7, 1300, -1, -1, -1]]
 
 
 def test_masks_that_do_not_fit():
