@@ -121,6 +121,10 @@ class Membership:
     values: tuple[str, ...] | Parameter | AnyValue | Field
     """Literals, `AnyValue` (event types only), or a column of `Dataset.CURRENT_ITEM`."""
 
+    def __hash__(self) -> int:
+        # It is looked up for every row of a job, by the object itself: a hash of all that it holds would cost more.
+        return hash(self.field.column)
+
     def __str__(self) -> str:
         if isinstance(self.values, tuple):
             values = f"({', '.join(map(quote, self.values))})"
@@ -138,6 +142,10 @@ class Comparison:
     comparator: Comparator
     value: int | float | Parameter | Field
     """A Field is a column of `Dataset.CURRENT_ITEM`."""
+
+    def __hash__(self) -> int:
+        # It is looked up for every row of a job, by the object itself: a hash of all that it holds would cost more.
+        return hash(self.field.column)
 
     def __str__(self) -> str:
         return f"{self.field} {self.comparator.value} {self.value}"

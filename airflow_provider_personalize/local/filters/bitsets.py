@@ -2,7 +2,7 @@
 
 A bitset is ceil(m / 8) bytes for m ids, bit ``i % 8`` of byte ``i // 8`` for the id at position i, and zeros behind the
 last. What is quick is asked for often: of a text column it is known which ids have a value, of a number column the
-value of each id; sets are made of that when they are first asked for, and the latest ones are held.
+order of the ids by their values; sets are made of that when they are first asked for, and the latest ones are held.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial, reduce
+from functools import cached_property, partial, reduce
 from threading import Lock
 from typing import Any
 
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from airflow_provider_personalize.batch.filter_expression import Comparator
 from airflow_provider_personalize.local.datasets.dataset import encode
 from airflow_provider_personalize.local.datasets.schema import Field
+from airflow_provider_personalize.local.scoring.selection import bit_of
 
 Bits = NDArray[np.uint8]
 Positions = NDArray[np.integer]
@@ -35,6 +36,9 @@ COMPARE: Mapping[Comparator, Callable[[Any, Any], Any]] = {
     Comparator.GREATER: operator.gt,
     Comparator.GREATER_OR_EQUAL: operator.ge,
 }
+_BELOW = frozenset({Comparator.LESS, Comparator.LESS_OR_EQUAL})
+_ABOVE = frozenset({Comparator.GREATER, Comparator.GREATER_OR_EQUAL})
+_HELD_RANGES = 64  # as many bytes as the numbers themselves, where those are of 64 bits
 # With this many ids to a member, a set is quicker made of its members than read from the cache and joined.
 _SPARSE = 64
 
@@ -79,11 +83,13 @@ class Universe:
         """Of one set."""
         return (len(self) + 7) // 8
 
+    @cached_property
     def nothing(self) -> Bits:
-        return np.zeros(self.nbytes, np.uint8)
+        return _constant(np.zeros(self.nbytes, np.uint8))
 
+    @cached_property
     def everything(self) -> Bits:
-        return np.packbits(np.ones(len(self), np.bool_), bitorder="little")
+        return _constant(np.packbits(np.ones(len(self), np.bool_), bitorder="little"))
 
     def positions(self, ids: pl.Series) -> NDArray[np.int64]:
         """Of some ids, -1 where there is none."""
@@ -92,12 +98,17 @@ class Universe:
     def set_of(self, positions: Positions) -> Bits:
         """Of positions in any order, repetitions allowed."""
         if len(positions) * _SPARSE <= len(self):
-            bits = self.nothing()
-            np.bitwise_or.at(bits, positions >> 3, np.uint8(1) << (positions & 7).astype(np.uint8))
+            bits = self.nothing.copy()
+            np.bitwise_or.at(bits, positions >> 3, bit_of(positions))
             return bits
         members = np.zeros(len(self), np.bool_)
         members[positions] = True
         return np.packbits(members, bitorder="little")
+
+
+def _constant(bits: Bits) -> Bits:
+    bits.setflags(write=False)
+    return bits
 
 
 class TextColumn:
@@ -111,13 +122,13 @@ class TextColumn:
         pairs = pairs.unique().sort("value", "position")
         counts = pairs.group_by("value", maintain_order=True).len()
         self._universe = universe
-        self._values = counts["value"]
+        self._values = counts["value"].to_list()  # one is looked for at a time, which polars is slow at
         self._starts = np.concatenate(([0], counts["len"].to_numpy().astype(np.int64).cumsum()))
         self._positions = pairs["position"].to_numpy().astype(np.int32)
 
     def any_of(self, values: Iterable[str], cache: BitsetCache, name: Hashable) -> Bits:
         """The ids that have one of the values. What many ids have is held in the cache, under ``name`` and value."""
-        few: list[Positions] = [np.empty(0, np.int32)]
+        few: list[Positions] = []
         many: list[Bits] = []
         for value in values:
             members = self._members(value)
@@ -125,10 +136,12 @@ class TextColumn:
                 many.append(cache.get((name, value), partial(self._universe.set_of, members)))
             else:
                 few.append(members)
-        return reduce(operator.or_, many, self._universe.set_of(np.concatenate(few)))
+        if few or not many:
+            many.append(self._universe.set_of(np.concatenate([*few, np.empty(0, np.int32)])))
+        return many[0] if len(many) == 1 else reduce(operator.ior, many[2:], many[0] | many[1])
 
     def _members(self, value: str) -> Positions:
-        # Code points and UTF-8 bytes order alike. For one value, a search from here is quicker than a call into polars.
+        # Code points and UTF-8 bytes order alike.
         place = bisect_left(self._values, value)
         if place == len(self._values) or self._values[place] != value:
             return self._positions[:0]
@@ -136,17 +149,22 @@ class TextColumn:
 
 
 class NumberColumn:
-    """The number of each id."""
+    """The ids that have a number, in the order of their numbers: what a comparison holds for is a range of them.
+
+    The sets of every so many first ids are held, so that a range is two of those, each with a few ids more or less:
+    much quicker than to compare every number.
+    """
 
     def __init__(self, universe: Universe, owners: pl.Series, values: pl.Series, field: Field) -> None:
         known = pl.DataFrame({"position": universe.positions(owners), "value": values})
-        known = known.filter(pl.col("position") >= 0).drop_nulls()
-        position = known["position"].to_numpy()
-        self._numbers = np.zeros(len(universe), known["value"].to_numpy().dtype)
-        self._numbers[position] = known["value"].to_numpy()
-        self._has = np.zeros(len(universe), np.bool_)
-        self._has[position] = True
+        known = known.filter(pl.col("position") >= 0).drop_nulls().sort("value")
+        self._numbers = known["value"].to_numpy()
+        self._positions = known["position"].to_numpy()
         self._field = field
+        self._step = max(1, -(-len(known) // _HELD_RANGES))
+        self._held = [universe.nothing]
+        for start in range(0, len(known), self._step):
+            self._held.append(_toggled(self._held[-1], self._positions[start : start + self._step]))
 
     def compared(self, comparator: Comparator, number: int | float) -> Bits:
         """The ids whose number is less than ``number``, say; never one without a number."""
@@ -154,7 +172,33 @@ class NumberColumn:
             comparator, number = _among_integers(comparator, number)
         else:
             number = as_stored(number, self._field)
-        return np.packbits(COMPARE[comparator](self._numbers, number) & self._has, bitorder="little")
+        if comparator is Comparator.NOT_EQUAL:
+            return self._held[-1] ^ self.compared(Comparator.EQUAL, number)
+        below, above = comparator in _BELOW, comparator in _ABOVE
+        first = 0 if below else self._place(number, after=comparator is Comparator.GREATER)
+        end = len(self._numbers) if above else self._place(number, after=comparator is not Comparator.LESS)
+        return self._first(end) ^ self._first(first) if first else self._first(end)
+
+    def _place(self, number: int | float, *, after: bool) -> int:
+        """Where ``number`` stands among the numbers, before or after those that equal it."""
+        if self._numbers.dtype.kind == "i" and not -(2**63) <= number < 2**63:
+            return len(self._numbers) if number > 0 else 0  # numpy would round both to reals
+        return int(np.searchsorted(self._numbers, number, "right" if after else "left"))
+
+    def _first(self, count: int) -> Bits:
+        """The ids of the ``count`` least numbers."""
+        held = min((count + self._step // 2) // self._step, len(self._held) - 1)
+        start = min(held * self._step, len(self._positions))
+        return _toggled(self._held[held], self._positions[min(start, count) : max(start, count)])
+
+
+def _toggled(bits: Bits, positions: Positions) -> Bits:
+    """The set with some ids more that it does not have, or less that it has; no id stands twice in ``positions``."""
+    if len(positions) == 0:
+        return bits
+    bits = bits.copy()
+    np.bitwise_xor.at(bits, positions >> 3, bit_of(positions))
+    return bits
 
 
 def as_stored(number: int | float, field: Field) -> int | float:

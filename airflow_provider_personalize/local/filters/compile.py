@@ -42,7 +42,7 @@ from airflow_provider_personalize.local.filters.check import check_filter, check
 from airflow_provider_personalize.local.filters.histories import Histories
 from airflow_provider_personalize.local.filters.row_values import Operand, RowReader, RowValues, operand_of
 from airflow_provider_personalize.local.recipes.model import Model, Row
-from airflow_provider_personalize.local.scoring.selection import EVERYTHING, Csr, Masks, Selection
+from airflow_provider_personalize.local.scoring.selection import EVERYTHING, Csr, Masks, Selection, bit_of, grouped
 
 T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)
@@ -54,7 +54,7 @@ Key = tuple[Operand, ...] | None
 # The service looks at this many of a user's latest events of each type.
 RECENT_EVENTS = 100
 CACHE_BYTES = 128 << 20
-_BLOCK_BYTES = 64 << 20  # the masks of one block, of which some are held twice
+_BLOCK_BYTES = 64 << 20  # the masks of one block
 _LARGEST_BLOCK = 4096
 _NOTHING = 0  # the number of the empty mask in every block
 
@@ -113,7 +113,7 @@ class Filter:
         values = self._reader.read(rows)
         if not values.rows:
             return EVERYTHING, values.errors
-        masks = _BlockMasks([self._universe.nothing()])
+        masks = _BlockMasks([self._universe.nothing])
         shared = self._shared.masks(values, masks, self._own.includes)
         own = self._own.evaluated(values, rows)
         # The mask of a row where its own INCLUDEs do not hold; where they do it is the free one.
@@ -125,14 +125,16 @@ class Filter:
         live = np.array(values.rows)
         if not usual.any():
             return Selection(candidates=self._sets(live, own, added, len(rows))), values.errors
-        numbers, bits = masks.table(usual, own.rows[added], own.items[added])
+        numbers = masks.with_added(usual, own.rows[added], own.items[added])
         # Rows that are not live get a mask that makes the block no more varied.
         of_row = np.full(len(rows), numbers[0])
         of_row[live] = numbers
         excluded = self._sets(live, own, removed, len(rows)) if removed.any() else None
+        selection = Selection(excluded=excluded, masks=Masks(masks, of_row))
         # Recipes answer rows that are alike once, so it is told where nothing is restricted.
-        free = len(bits) == 1 and np.array_equal(bits[0], self._universe.everything())
-        return Selection(excluded=excluded, masks=None if free else Masks(bits, of_row)), values.errors
+        if (numbers == numbers[0]).all() and np.array_equal(masks[numbers[0]], self._universe.everything):
+            selection = Selection(excluded=excluded)
+        return selection, values.errors
 
     def _sets(self, live: Ints, own: _Own, which: Bools, n: int) -> Csr:
         """Some of the pairs as sets of the n rows of a block."""
@@ -142,33 +144,26 @@ class Filter:
 
 
 class _BlockMasks(list[Bits]):
-    """The masks of a block; the first is empty."""
+    """The masks of a block; the first is empty. None is written to: the cache holds them too."""
 
     def hold(self, numbers: Ints, items: Ints) -> Bools:
         """(pairs,) whether each pair's mask has its item."""
-        held = np.zeros(len(items), np.bool_)
-        order = np.argsort(numbers, kind="stable")
-        for part in np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1):
-            if len(part):
-                held[part] = self[numbers[part[0]]][items[part] >> 3] & _bit(items[part]) != 0
-        return held
+        return Masks(self, numbers).holds(np.arange(len(items)), items)
 
-    def table(self, numbers: Ints, rows: Ints, items: Ints) -> tuple[Ints, Bits]:
-        """Masks side by side, each once, and each row's place there; some rows get items that their mask lacks."""
-        getting, owner = np.unique(rows, return_inverse=True)
-        shared, places = np.unique(np.delete(numbers, getting), return_inverse=True)
-        table = np.empty((len(shared) + len(getting), len(self[0])), np.uint8)
-        for place, number in enumerate([*shared.tolist(), *numbers[getting].tolist()]):
-            table[place] = self[number]
-        np.bitwise_or.at(table, (len(shared) + owner, items >> 3), _bit(items))
-        of_row = np.empty_like(numbers)
-        of_row[getting] = len(shared) + np.arange(len(getting))
-        of_row[np.delete(np.arange(len(numbers)), getting)] = places
-        return of_row, table
+    def with_added(self, numbers: Ints, rows: Ints, items: Ints) -> Ints:
+        """The mask of each row, where some rows get items that theirs lacks: these have one of their own.
 
-
-def _bit(items: Ints) -> Bits:
-    return np.uint8(1) << (items & 7).astype(np.uint8)
+        Args:
+            numbers: (k,) the mask of each row.
+            rows, items: (pairs,) what is added.
+        """
+        numbers = numbers.copy()
+        for row, pairs in grouped(rows):
+            mask, own = self[numbers[row]].copy(), items[pairs]
+            np.bitwise_or.at(mask, own >> 3, bit_of(own))
+            numbers[row] = len(self)
+            self.append(mask)
+        return numbers
 
 
 @dataclass(frozen=True)
@@ -219,15 +214,18 @@ class _SharedClauses:
         return _SharedMasks(free[index], kept[index])
 
     def _kept(self, key: tuple[Key, ...]) -> Bits:
-        return self._union(key, Action.INCLUDE) & self._free(key)
+        included, free = self._union(key, Action.INCLUDE), self._free(key)
+        return included if free is self._universe.everything else included & free
 
     def _free(self, key: tuple[Key, ...]) -> Bits:
         """Depends on the EXCLUDEs alone, and is held for as many keys as differ in them."""
         excluding = tuple(
             operands for clause, operands in zip(self._clauses, key, strict=True) if clause.action is Action.EXCLUDE
         )
+        if not any(operands is not None for operands in excluding):
+            return self._universe.everything
         return self._cache.get(
-            ("free", excluding), lambda: self._universe.everything() ^ self._union(key, Action.EXCLUDE)
+            ("free", excluding), lambda: self._universe.everything ^ self._union(key, Action.EXCLUDE)
         )
 
     def _union(self, key: tuple[Key, ...], action: Action) -> Bits:
@@ -236,7 +234,7 @@ class _SharedClauses:
         for clause, operands in clauses:
             for condition in _conditions(clause):
                 sets[condition] = self._set(condition, operands)
-        return _any(clauses, sets, self._universe.nothing())
+        return _any(clauses, sets, self._universe.nothing)
 
     def _set(self, condition: Condition, operands: Mapping[Condition, Operand]) -> Bits:
         if condition in operands:
@@ -249,11 +247,11 @@ class _SharedClauses:
         if isinstance(condition, Comparison):
             column = self._column(condition.field)
             if operand is None or not isinstance(column, NumberColumn):
-                return self._universe.nothing()
+                return self._universe.nothing
             assert isinstance(operand, int | float)
             return column.compared(condition.comparator, operand)
         held = self._members(condition.field, operand)
-        return self._universe.everything() ^ held if condition.negated else held
+        return self._universe.everything ^ held if condition.negated else held
 
     def _members(self, field: Field, values: Operand) -> Bits:
         assert isinstance(values, tuple | AnyValue)
@@ -263,7 +261,7 @@ class _SharedClauses:
         column = self._column(field)
         if isinstance(column, TextColumn) and isinstance(values, tuple):
             return column.any_of(values, self._cache, field.column)
-        return self._universe.nothing()
+        return self._universe.nothing
 
     def _column(self, field: Field) -> TextColumn | NumberColumn | None:
         """None for a dataset that has a schema and no records: no id has a value."""

@@ -72,7 +72,7 @@ struct problem {
     const double *errors;                   /* (rows) how far a score in float32 may be off */
     const int64_t *excluded_starts;         /* (rows + 1) */
     const int32_t *excluded;                /* ascending within a row */
-    const uint8_t *masks;                   /* (masks, mask_bytes) */
+    const uint8_t *const *masks;            /* (masks) of mask_bytes each */
     const int64_t *mask_of_row;             /* (rows) */
     int64_t mask_bytes;
     int32_t *indices;       /* (rows, width) */
@@ -816,7 +816,7 @@ static void open_block(const struct problem *p, const struct plan *plan, struct 
             row->excluded = p->excluded + p->excluded_starts[row->number];
             row->excluded_end = p->excluded + p->excluded_starts[row->number + 1];
         }
-        if (p->masks) row->mask = p->masks + p->mask_of_row[row->number] * p->mask_bytes;
+        if (p->masks) row->mask = p->masks[p->mask_of_row[row->number]];
         row->listed = row->keep && row->mask && at_most(p, row->mask, plan->few);
         if (row->listed) row->keep = 0;
         for (int64_t f = 0; f < p->factors; f++) b->queries[f * ROWS + r] = p->queries[row->number * p->factors + f];

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -81,7 +82,7 @@ class Kernel:
         logits: Float64,
         log_normalizer: Float64 | None,
         excluded: tuple[Int64, NDArray[np.int32]] | None,
-        masks: tuple[NDArray[np.uint8], Int64] | None,
+        masks: tuple[Sequence[NDArray[np.uint8]], Int64] | None,
         threads: int,
     ) -> None:
         """Fill in the first k of each row of ``indices`` and ``logits``, and ``log_normalizer``.
@@ -89,7 +90,7 @@ class Kernel:
         Args:
             errors: (n,) how far a score in float32 may be from the exact one.
             excluded: starts and positions, ascending within a row.
-            masks: bits, and the mask of each row.
+            masks: the bits of each, and the mask of each row.
 
         Raises:
             MemoryError: there was no room for the best items of one group of rows.
@@ -97,7 +98,8 @@ class Kernel:
         n, d = queries.shape
         starts, positions = excluded or (None, None)
         bits, of_row = masks or (None, None)
-        problem = _Problem(len(factors), d, n, k, indices.shape[1], mask_bytes=0 if bits is None else bits.shape[1])
+        mask_bytes = len(bits[0]) if bits else 0
+        problem = _Problem(len(factors), d, n, k, indices.shape[1], mask_bytes=mask_bytes)
         arrays = {
             "panels": packed.panels,
             "bias": packed.bias,
@@ -107,7 +109,7 @@ class Kernel:
             "errors": errors,
             "excluded_starts": starts,
             "excluded": positions,
-            "masks": bits,
+            "masks": None if bits is None else np.array([mask.ctypes.data for mask in bits], np.uintp),
             "mask_of_row": of_row,
             "indices": indices,
             "logits": logits,

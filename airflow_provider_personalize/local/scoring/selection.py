@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,15 +60,29 @@ class Csr:
         return cls(indptr.astype(np.int64), (keys % max(columns, 1)).astype(np.int32))
 
 
+def bit_of(items: IntArray) -> NDArray[np.uint8]:
+    """(k,) the bit of each item in its byte of a mask."""
+    return np.uint8(1) << (items & 7).astype(np.uint8)
+
+
+def grouped(numbers: IntArray) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Each number, with the positions where it stands."""
+    order = np.argsort(numbers, kind="stable")
+    for part in np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1):
+        if len(part):
+            yield int(numbers[part[0]]), part
+
+
 @dataclass(frozen=True)
 class Masks:
     """Which items each row may have, a bit an item; rows may share a mask.
 
-    bits: (masks, ceil(m / 8)) uint8; bit ``i % 8`` of byte ``i // 8`` is 1 where item i may be selected.
+    bits: a mask each, (ceil(m / 8),) uint8; bit ``i % 8`` of byte ``i // 8`` is 1 where item i may be selected. They
+        may lie anywhere: to put the masks of a block side by side costs more than to make them.
     of_row: (n,) the mask of each row.
     """
 
-    bits: NDArray[np.uint8]
+    bits: Sequence[NDArray[np.uint8]]
     of_row: IntArray
 
     def __len__(self) -> int:
@@ -80,26 +95,28 @@ class Masks:
 
     def holds(self, rows: IntArray, items: IntArray) -> NDArray[np.bool_]:
         """(pairs,) whether each row may have the item beside it."""
-        bit = np.uint8(1) << (items & 7).astype(np.uint8)
-        held: NDArray[np.bool_] = self.bits[self.of_row[rows], items >> 3] & bit != 0
+        held = np.zeros(len(rows), np.bool_)
+        for mask, pairs in grouped(self.of_row[rows]):
+            held[pairs] = self.bits[mask][items[pairs] >> 3] & bit_of(items[pairs]) != 0
         return held
 
     def check(self, rows: int, items: int) -> None:
         """Raise ValueError unless there is a mask of that many items for each of that many rows."""
-        if self.bits.ndim != 2 or self.bits.dtype != np.uint8:
-            raise ValueError(f"masks must be (masks, bytes) of uint8: {self.bits.shape} {self.bits.dtype}")
+        if np.ndim(self.bits) == 0:
+            raise ValueError("masks must be a sequence of masks")
+        for mask in self.bits:
+            if mask.dtype != np.uint8 or mask.shape != ((items + 7) // 8,):
+                raise ValueError(f"masks of {mask.shape} {mask.dtype} do not fit {items} items: a bit each, as uint8")
         _check_positions("rows of masks", self.of_row)
         if len(self) != rows:
             raise ValueError(f"masks must have a row for each query: {len(self)} for {rows}")
-        if self.bits.shape[1] != (items + 7) // 8:
-            raise ValueError(f"masks of {self.bits.shape[1]} bytes do not fit {items} items")
         if rows and not 0 <= self.of_row.min() <= self.of_row.max() < len(self.bits):
             raise ValueError(f"masks: a row has one that is not among the {len(self.bits)}")
 
     @classmethod
     def shared(cls, allowed: NDArray[np.bool_], rows: int) -> Masks:
         """One mask, (m,), for so many rows."""
-        return cls(np.packbits(allowed, bitorder="little")[None], np.zeros(rows, np.int64))
+        return cls([np.packbits(allowed, bitorder="little")], np.zeros(rows, np.int64))
 
     def take(self, rows: IntArray) -> Masks:
         """The masks of the given rows, in that order."""

@@ -157,7 +157,7 @@ def _scan_compiled(
         result.logits,
         result.log_normalizer,
         None if excluded is None else (_as_in_c(excluded.indptr, np.int64), _as_in_c(excluded.indices, np.int32)),
-        None if masks is None else (_as_in_c(masks.bits, np.uint8), _as_in_c(masks.of_row, np.int64)),
+        None if masks is None else ([_as_in_c(m, np.uint8) for m in masks.bits], _as_in_c(masks.of_row, np.int64)),
         threads,
     )
 

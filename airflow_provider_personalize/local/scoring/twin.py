@@ -159,7 +159,7 @@ class _MaskShifts:
 
     def add_to(self, scores: Float64, start: int) -> None:
         width = scores.shape[1]
-        packed = self._bits[self._masks, start // 8 : (start + width + 7) // 8]
+        packed = np.stack([self._bits[mask][start // 8 : (start + width + 7) // 8] for mask in self._masks])
         shifts = self._buffer[:, : packed.shape[1]]
         np.take(_SHIFTS, packed, axis=0, out=shifts, mode="clip")  # without a mode it makes a copy of ``out``
         scores += shifts.reshape(len(shifts), -1)[:, :width]

@@ -36,8 +36,8 @@ def test_positions_in_any_order_become_a_set(size):
 
 
 def test_everything_and_nothing():
-    assert members(UNIVERSE.everything()) == set(IDS)
-    assert members(UNIVERSE.nothing()) == set()
+    assert members(UNIVERSE.everything) == set(IDS)
+    assert members(UNIVERSE.nothing) == set()
 
 
 def test_values_that_many_have_and_values_that_few_have():
@@ -79,6 +79,26 @@ def test_integers_are_compared_exactly(values, number, comparator):
         if value is not None and COMPARE[comparator](value, number)
     }
     assert members(column.compared(comparator, number)) == expected
+
+
+@pytest.mark.parametrize("comparator", Comparator)
+def test_a_range_of_many_numbers_is_made_of_those_that_are_held(comparator):
+    random = np.random.default_rng(5)
+    values = [None if random.random() < 0.1 else float(random.integers(-200, 200)) for _ in IDS]
+    column = NumberColumn(UNIVERSE, pl.Series(IDS), pl.Series(values, dtype=pl.Float64), Field("N", "double"))
+    for number in [*range(-205, 205, 7), 0.5, -1e300, 1e300]:
+        expected = {
+            id_
+            for id_, value in zip(IDS, values, strict=True)
+            if value is not None and COMPARE[comparator](value, number)
+        }
+        assert members(column.compared(comparator, number)) == expected
+
+
+def test_the_largest_integers_are_less_than_what_no_integer_reaches():
+    column = NumberColumn(UNIVERSE, pl.Series(IDS[:1]), pl.Series([2**63 - 1]), Field("N", "long"))
+    assert members(column.compared(Comparator.LESS, 2.0**63)) == {IDS[0]}
+    assert members(column.compared(Comparator.EQUAL, 2.0**63)) == set()
 
 
 @pytest.mark.parametrize(("kind", "dtype"), [("float", pl.Float32), ("double", pl.Float64)])
