@@ -6,10 +6,11 @@ The connection decides which S3 that is (``service_config.s3.endpoint_url``); ``
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, BinaryIO, cast
+from datetime import UTC, datetime
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 from airflow.sdk import ObjectStoragePath
 
@@ -31,6 +32,8 @@ class StoredObject:
     uri: str
     name: str
     size: int
+    modified: datetime | None = None
+    """When it was written; None where the storage does not say."""
 
 
 def folder_of(uri: str) -> str:
@@ -57,7 +60,7 @@ def matching(uri: str, conn_id: str | None) -> list[StoredObject]:
     except FileNotFoundError:
         return []
     return [
-        StoredObject(f"{scheme}://{key}", key.removeprefix(f"{folder}/"), int(facts["size"]))
+        StoredObject(f"{scheme}://{key}", key.removeprefix(f"{folder}/"), int(facts["size"]), _modified(facts))
         for key, facts in sorted(found.items())
         if key.startswith(path) and facts["type"] == "file" and not key.endswith(("/", ".partial"))
     ]
@@ -103,6 +106,14 @@ def writing_whole(uri: str, conn_id: str | None) -> Iterator[IO[bytes]]:
         if filesystem.exists(staged):
             filesystem.rm_file(staged)
         raise
+
+
+def _modified(facts: Mapping[str, Any]) -> datetime | None:
+    """Each file system of fsspec has its own name for it: S3 ``LastModified``, a disk ``mtime``."""
+    found = facts.get("LastModified", facts.get("mtime"))
+    if isinstance(found, datetime):
+        return found
+    return datetime.fromtimestamp(found, UTC) if isinstance(found, int | float) else None
 
 
 def _filesystem(uri: str, conn_id: str | None) -> AbstractFileSystem:

@@ -12,6 +12,7 @@ from airflow_provider_personalize.exceptions import (
     PersonalizeAwaitedJobFailedError,
     PersonalizeInputError,
     PersonalizeJobError,
+    PersonalizeOutputError,
 )
 from airflow_provider_personalize.hooks.objects import (
     CHECK_OBJECT,
@@ -32,6 +33,8 @@ from airflow_provider_personalize.hooks.resources import (
 _KINDS = {resource.kind: resource for resource in (BATCH_INFERENCE_JOB, BATCH_SEGMENT_JOB)}
 _DEFAULT_RESULTS = 25
 _SUFFIX = ".out"
+MOST_NAMES = 20
+"""Of objects, in a summary."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,9 @@ class FinishedJob:
 
     Its output is ``<input name>.out`` in the output folder for each object of its input. A job with themes may name it
     otherwise: then every ``.out`` object there counts.
+
+    Nobody keeps a list of what the job read: the input is what its location matches now. So the input must still be
+    there, and what was put beside it since is told from it by its time.
     """
 
     hook: PersonalizeHook
@@ -92,10 +98,41 @@ class FinishedJob:
 
     @cached_property
     def inputs(self) -> list[StoredObject]:
-        """The objects that the input location matches now, without what the job itself wrote among them."""
-        found = matching(self.input_uri, self.hook.aws_conn_id)
-        own = {self._output_of(stored) for stored in found} | {f"{self.output_uri}{CHECK_OBJECT}"}
-        return [stored for stored in found if stored.uri not in own]
+        """The objects that the input location matches, without :attr:`later` ones and what the job itself wrote.
+
+        :raises PersonalizeOutputError: when there are none, as after the input was archived: nothing says then which
+            output is the job's.
+        """
+        later = {stored.uri for stored in self.later}
+        found = [stored for stored in self._candidates if stored.uri not in later]
+        if found:
+            return found
+        newer = f"; the {len(later):,} object(s) there are newer than the job and have no output" if later else ""
+        raise PersonalizeOutputError(
+            f"The input of {self.arn} is gone: {self.input_uri} holds no object that the job can have read{newer}. Its "
+            "output is named after its input, so without it nothing can be checked or published, and nothing was "
+            "changed. Put the input back under the names that it had, and clear this task.",
+            summary={
+                "job_arn": self.arn,
+                "input_uri": self.input_uri,
+                "output_uri": self.output_uri,
+                "later_files": [stored.uri for stored in self.later[:MOST_NAMES]],
+            },
+        )
+
+    @cached_property
+    def later(self) -> list[StoredObject]:
+        """Objects of the input that were written after the job was created and have no output: no input of this job."""
+        created = self.description.get("creationDateTime")
+        outputs = {stored.uri for stored in self._beside}
+        answered = {stored.uri for stored in self._candidates if self._output_of(stored) in outputs}
+        if created is None or (self.kind is JobKind.THEMES and not answered):
+            return []
+        return [
+            stored
+            for stored in self._candidates
+            if stored.modified and stored.modified > created and stored.uri not in answered
+        ]
 
     @cached_property
     def outputs(self) -> list[StoredObject]:
@@ -118,11 +155,28 @@ class FinishedJob:
         own = {stored.uri for stored in self.outputs}
         return [stored.uri for stored in self._beside if stored.uri not in own]
 
+    def warn(self, log: Any) -> None:
+        """Log what lies beside the job's input and output and is neither."""
+        if self.later:
+            log.warning(
+                "Newer than the job and without output, so not taken for its input: %s%s",
+                ", ".join(stored.uri for stored in self.later[:3]),
+                ", ..." if len(self.later) > 3 else "",
+            )
+        if self.strangers:
+            log.warning("Other output in %s, not read: %s", self.output_uri, ", ".join(self.strangers[:3]))
+
     def input_streams(self) -> Iterator[tuple[str, BinaryIO]]:
         return ((stored.name, stream) for stored, stream in reading_all(self.inputs, self.hook.aws_conn_id))
 
     def output_streams(self) -> Iterator[tuple[str, BinaryIO]]:
         return ((stored.name, stream) for stored, stream in reading_all(self.outputs, self.hook.aws_conn_id))
+
+    @cached_property
+    def _candidates(self) -> list[StoredObject]:
+        found = matching(self.input_uri, self.hook.aws_conn_id)
+        own = {self._output_of(stored) for stored in found} | {f"{self.output_uri}{CHECK_OBJECT}"}
+        return [stored for stored in found if stored.uri not in own]
 
     @cached_property
     def _beside(self) -> list[StoredObject]:

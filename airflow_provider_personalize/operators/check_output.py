@@ -10,12 +10,10 @@ from airflow_provider_personalize.batch.summary import OutputSummary, summarize
 from airflow_provider_personalize.exceptions import PersonalizeOutputError
 from airflow_provider_personalize.hooks.personalize import PersonalizeHook
 from airflow_provider_personalize.operators import fields, lineage
-from airflow_provider_personalize.operators.batch_output import FinishedJob
+from airflow_provider_personalize.operators.batch_output import MOST_NAMES, FinishedJob
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-
-_MOST_NAMES = 20
 
 
 class PersonalizeCheckBatchOutputOperator(AwsBaseOperator[PersonalizeHook]):
@@ -23,7 +21,8 @@ class PersonalizeCheckBatchOutputOperator(AwsBaseOperator[PersonalizeHook]):
 
     The job's description tells input, output and number of results. Output rows are joined to input rows by their
     ``input``, in memory that does not grow with them. Each limit is a number of rows, or a share of the input's rows
-    such as ``"1%"``; None allows any number.
+    such as ``"1%"``; None allows any number. The input must still be where the job read it; what was put beside it
+    since and has no output is left out, with a warning.
 
     The summary is the task's XCom, on failure too, and the extra of the event of each of the task's outlet assets.
 
@@ -38,7 +37,7 @@ class PersonalizeCheckBatchOutputOperator(AwsBaseOperator[PersonalizeHook]):
         ``short``, ``failed``, ``unreadable``, ``missing``, ``unexpected``, ``results``, ``failures`` (reasons with
         counts and first examples), ``missing_places``, ``unexpected_places``, ``output_files``, ``absent_files``.
     :raises PersonalizeOutputError: when a limit is exceeded or an output object is not there; ``summary`` is what would
-        have been returned.
+        have been returned. Also when the job's input is not there any more, with a ``summary`` of locations alone.
     :raises PersonalizeJobError: when the job failed or is not finished.
     """
 
@@ -79,14 +78,13 @@ class PersonalizeCheckBatchOutputOperator(AwsBaseOperator[PersonalizeHook]):
             "output_uri": job.output_uri,
             "num_results": job.num_results,
             **found.as_dict(),
-            "output_files": [stored.uri for stored in job.outputs[:_MOST_NAMES]],
-            "absent_files": job.absent[:_MOST_NAMES],
+            "output_files": [stored.uri for stored in job.outputs[:MOST_NAMES]],
+            "absent_files": job.absent[:MOST_NAMES],
         }
         lineage.collect(self.hook, [job.input_uri, job.output_uri], [], self.log)
         for line in found.lines():
             self.log.info("%s", line)
-        if job.strangers:
-            self.log.warning("Other output in %s, not read: %s", job.output_uri, ", ".join(job.strangers[:3]))
+        job.warn(self.log)
         counts = {
             "failed": found.failed + found.unreadable,
             "missing": found.missing,
@@ -100,7 +98,8 @@ class PersonalizeCheckBatchOutputOperator(AwsBaseOperator[PersonalizeHook]):
             if limit is not None and not limit.allows(counts[what], found.input_rows)
         ]
         if complaints:
-            context["ti"].xcom_push(key="return_value", value=summary)
+            if self.do_xcom_push:
+                context["ti"].xcom_push(key="return_value", value=summary)
             raise PersonalizeOutputError(_message(job, complaints, found), summary=summary)
         lineage.tell_assets(context, self.outlets, summary)
         return summary

@@ -17,7 +17,7 @@ from airflow_provider_personalize.exceptions import PersonalizeInputError, Perso
 from airflow_provider_personalize.hooks.objects import writing_whole
 from airflow_provider_personalize.hooks.personalize import PersonalizeHook
 from airflow_provider_personalize.operators import fields, lineage
-from airflow_provider_personalize.operators.batch_output import FinishedJob
+from airflow_provider_personalize.operators.batch_output import MOST_NAMES, FinishedJob
 from airflow_provider_personalize.tables.parquet import write_parquet
 from airflow_provider_personalize.tables.sql import SqlTable
 
@@ -46,7 +46,8 @@ class PersonalizeBatchOutputToTableOperator(AwsBaseOperator[PersonalizeHook]):
         cleared task replaces its rows and no other task's.
     :return: ``job_arn``, ``run_key``, ``rows`` (of the output that gave any), ``table_rows``, ``failed_rows``,
         ``empty_rows``, and ``parquet_uri`` or ``table``.
-    :raises PersonalizeOutputError: when output is missing or cannot be read; nothing is published then.
+    :raises PersonalizeOutputError: when output is missing or cannot be read, or the job's input, after which output is
+        named, is not there any more; nothing is published then, and nothing replaced.
     :raises PersonalizeInputError: when an argument is missing or malformed.
     """
 
@@ -85,8 +86,9 @@ class PersonalizeBatchOutputToTableOperator(AwsBaseOperator[PersonalizeHook]):
         if job.absent:
             raise PersonalizeOutputError(
                 f"The output of {job.arn} is not there: {', '.join(job.absent[:3])}.",
-                summary={**found, "absent_files": job.absent[:20]},
+                summary={**found, "absent_files": job.absent[:MOST_NAMES]},
             )
+        job.warn(self.log)
         try:
             shape = table_shape(recipe_name(job.recipe), job.kind, filtered="filterArn" in job.description)
         except ValueError as error:

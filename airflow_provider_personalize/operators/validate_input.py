@@ -170,7 +170,8 @@ class PersonalizeValidateBatchInputOperator(AwsBaseOperator[PersonalizeHook]):
             self.log.info("%s", line)
         self.log.info("estimated cost: %s", cost or "unknown, since no table has a price")
         if complaints:
-            context["ti"].xcom_push(key="return_value", value=found)
+            if self.do_xcom_push:
+                context["ti"].xcom_push(key="return_value", value=found)
             raise PersonalizeBatchInputError(_message(uri, complaints, report), report=found)
         return found
 

@@ -20,12 +20,14 @@ from airflow_provider_personalize.exceptions import (
 )
 from airflow_provider_personalize.operators.check_output import PersonalizeCheckBatchOutputOperator
 
-from .conftest import Collector
+from .conftest import Collector, Log
 from .places import Bucket, Disk
 from .service import ACCOUNT, VERSION, Service
 
 Context = Callable[..., dict[str, Any]]
 Place = Disk | Bucket
+# When a job was created: after every object was written that a test puts there, or before.
+AFTER_ALL, BEFORE_ALL = 4_000_000_000, 1_000_000_000
 
 
 def finished_job(service: Service, place: Place, **members: Any) -> str:
@@ -35,8 +37,9 @@ def finished_job(service: Service, place: Place, **members: Any) -> str:
         "numResults": 2,
         "jobInput": {"s3DataSource": {"path": place.uri("in/")}},
         "jobOutput": {"s3DataDestination": {"path": place.uri("out")}},
+        "creationDateTime": AFTER_ALL,
     }
-    return service.add("batch-inference-job", "nightly", members.pop("status", "ACTIVE"), **described, **members)
+    return service.add("batch-inference-job", "nightly", members.pop("status", "ACTIVE"), **{**described, **members})
 
 
 def asked(*users: str) -> bytes:
@@ -63,6 +66,13 @@ def refusal(context: dict[str, Any], job_arn: str, **arguments: Any) -> Personal
         check(context, job_arn, **arguments)
     assert context["ti"].xcoms["return_value"] == caught.value.summary, "an alert finds it in XCom too"
     return caught.value
+
+
+def test_nothing_is_pushed_where_no_xcom_is_wanted(half: str, context: Context) -> None:
+    given = context()
+    with pytest.raises(PersonalizeOutputError, match="1 of 4 rows are missing"):
+        check(given, half, do_xcom_push=False)
+    assert given["ti"].xcoms == {}
 
 
 def test_the_summary_counts_the_rows_of_every_file(place: Place, service: Service, context: Context) -> None:
@@ -126,11 +136,55 @@ def test_an_output_that_is_not_there_fails_whatever_may_be_missing(
     assert error.summary["missing"] == 1
 
 
-def test_themes_may_be_named_otherwise(tmp_path: Any, service: Service, context: Context) -> None:
+def test_an_input_that_was_archived_is_not_taken_for_one_without_rows(
+    place: Place, service: Service, context: Context
+) -> None:
+    place.put("archive/a.json", asked("a"))
+    place.put("out/a.json.out", answered(("a", ["1", "2"])))
+    with pytest.raises(PersonalizeOutputError, match=r"The input of .* is gone: .*Put the input back") as caught:
+        check(context(), finished_job(service, place), **ANY)
+    assert caught.value.summary["input_uri"] == place.uri("in/")
+
+
+def test_an_object_that_came_after_the_job_is_none_of_its_input(
+    place: Place, service: Service, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(PersonalizeCheckBatchOutputOperator, "log", Log(said))
+    place.put("in/monday.json", asked("a"))
+    place.put("out/monday.json.out", answered(("a", ["1", "2"])))
+    place.put("in/tuesday.json", asked("b"))
+    arn = finished_job(service, place, creationDateTime=BEFORE_ALL)
+    found = check(context(), arn)
+    assert (found["input_rows"], found["answered"], found["missing"], found["absent_files"]) == (1, 1, 0, [])
+    assert [line for line in said if "Newer than the job" in line and place.uri("in/tuesday.json") in line]
+
+
+def test_an_object_older_than_the_job_should_have_been_answered(
+    place: Place, service: Service, context: Context
+) -> None:
+    place.put("in/monday.json", asked("a"))
+    place.put("out/monday.json.out", answered(("a", ["1", "2"])))
+    place.put("in/tuesday.json", asked("b"))
+    error = refusal(context(), finished_job(service, place, creationDateTime=AFTER_ALL))
+    assert f"{place.uri('out/tuesday.json.out')} does not exist." in str(error)
+
+
+def test_later_objects_alone_are_no_input(tmp_path: Any, service: Service, context: Context) -> None:
+    disk = Disk(tmp_path)
+    disk.put("in/tuesday.json", asked("b"))
+    disk.put("out/monday.json.out", answered(("a", ["1", "2"])))
+    with pytest.raises(PersonalizeOutputError, match=r"1 object\(s\) there are newer than the job") as caught:
+        check(context(), finished_job(service, disk, creationDateTime=BEFORE_ALL))
+    assert caught.value.summary["later_files"] == [disk.uri("in/tuesday.json")]
+
+
+@pytest.mark.parametrize("created", [AFTER_ALL, BEFORE_ALL])
+def test_themes_may_be_named_otherwise(tmp_path: Any, service: Service, context: Context, created: int) -> None:
     disk = Disk(tmp_path)
     disk.put("in/a.json", b'{"itemId": "i"}\n')
     disk.put("out/themes-1.out", b'{"input":{"itemId":"i"},"output":{"recommendedItems":["1","2"],"theme":"x"}}\n')
-    arn = finished_job(service, disk, batchInferenceJobMode="THEME_GENERATION")
+    arn = finished_job(service, disk, batchInferenceJobMode="THEME_GENERATION", creationDateTime=created)
     assert check(context(), arn)["answered"] == 1
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_personalize.exceptions import PersonalizeInputError
-from airflow_provider_personalize.hooks.objects import matching, reading, writing_whole
+from airflow_provider_personalize.hooks.objects import StoredObject, matching, reading, writing_whole
 
 from .places import Bucket, Disk
 
@@ -30,6 +34,19 @@ def test_an_object_that_came_since_the_last_look_is_seen(place: Disk | Bucket) -
     assert names(place.uri("in/")) == ["a"]
     place.put("in/b", b"22")
     assert [(stored.name, stored.size) for stored in matching(place.uri("in/"), CONN)] == [("a", 1), ("b", 2)]
+
+
+def test_an_object_says_when_it_was_written(place: Disk | Bucket) -> None:
+    before = datetime.now(UTC) - timedelta(seconds=2)  # S3 tells whole seconds
+    (stored,) = matching(place.put("in/a", b"1"), CONN)
+    assert stored.modified is not None
+    assert before <= stored.modified <= datetime.now(UTC) + timedelta(seconds=2)
+
+
+def test_a_storage_that_does_not_say_when_is_no_hindrance(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    found = {f"{tmp_path}/a": {"size": 1, "type": "file", "mtime": None}}
+    monkeypatch.setattr(LocalFileSystem, "find", lambda *_, **__: found)
+    assert matching(f"file://{tmp_path}/a", None) == [StoredObject(f"file://{tmp_path}/a", "a", 1, None)]
 
 
 def test_an_object_is_read_line_by_line(place: Disk | Bucket) -> None:

@@ -21,7 +21,7 @@ from airflow_provider_personalize.exceptions import PersonalizeInputError, Perso
 from airflow_provider_personalize.operators.output_table import PersonalizeBatchOutputToTableOperator
 from airflow_provider_personalize.tables import sql
 
-from .conftest import Collector
+from .conftest import Collector, Log
 from .places import Bucket, Disk
 from .service import VERSION, Service
 
@@ -35,8 +35,10 @@ def scored(user: str, *items: str) -> dict[str, Any]:
     return {"input": {"userId": user}, "output": {"recommendedItems": items, "scores": scores}, "error": None}
 
 
-def finished_job(service: Service, place: Place, rows: list[dict[str, Any]], *, recipe: str = USERS) -> str:
-    """One job, whatever its rows: calling this again changes what it answered."""
+def finished_job(
+    service: Service, place: Place, rows: list[dict[str, Any]], *, recipe: str = USERS, input_name: str = "rows.json"
+) -> str:
+    """One job, whatever its rows: calling this again changes what it answered. It was created in 2096."""
     place.put("in/rows.json", b"".join(orjson.dumps(row["input"]) + b"\n" for row in rows))
     place.put("out/rows.json.out", b"".join(orjson.dumps(row) + b"\n" for row in rows))
     service.add("solution-version", "1", arn=VERSION, recipeArn=f"arn:aws:personalize:::recipe/{recipe}")
@@ -44,8 +46,9 @@ def finished_job(service: Service, place: Place, rows: list[dict[str, Any]], *, 
         "batch-segment-job" if recipe == SEGMENTS else "batch-inference-job",
         "nightly",
         solutionVersionArn=VERSION,
-        jobInput={"s3DataSource": {"path": place.uri("in/rows.json")}},
+        jobInput={"s3DataSource": {"path": place.uri(f"in/{input_name}")}},
         jobOutput={"s3DataDestination": {"path": place.uri("out/")}},
+        creationDateTime=4_000_000_000,
     )
 
 
@@ -256,6 +259,39 @@ def test_a_run_key_of_ones_own_is_what_is_replaced(
     for run_id in ("monday", "tuesday"):
         publish(context(run_id=run_id), arn, sql_conn_id="warehouse", table=database.table, run_key="newest")
     assert [row[0] for row in database.rows(ALL)] == ["newest"]
+
+
+def test_an_input_that_was_archived_costs_no_published_rows(
+    tmp_path: Path, service: Service, context: Context, database: Database
+) -> None:
+    disk = Disk(tmp_path)
+    arn = finished_job(service, disk, [scored("a", "i", "j")])
+    disk.put("t", b"before")
+    publish(context(), arn, sql_conn_id="warehouse", table=database.table)
+    before = database.rows(ALL)
+    (tmp_path / "in/rows.json").rename(tmp_path / "archived.json")
+    for target in ({"sql_conn_id": "warehouse", "table": database.table}, {"parquet_uri": disk.uri("t")}):
+        with pytest.raises(PersonalizeOutputError, match=r"The input of .* is gone: .*Put the input back"):
+            publish(context(), arn, **target)
+    assert (database.rows(ALL), len(before), disk.get("t")) == (before, 2, b"before")
+
+    (tmp_path / "archived.json").rename(tmp_path / "in/rows.json")
+    assert publish(context(), arn, sql_conn_id="warehouse", table=database.table)["table_rows"] == 2
+
+
+def test_an_object_that_came_after_the_job_is_not_waited_for(
+    tmp_path: Path, service: Service, context: Context, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(PersonalizeBatchOutputToTableOperator, "log", Log(said))
+    disk = Disk(tmp_path)
+    arn = finished_job(service, disk, [scored("a", "i", "j")], input_name="")
+    service.resources[arn]["creationDateTime"] = 1_000_000_000
+    disk.put("in/tomorrow.json", b'{"userId": "b"}\n')
+    assert publish(context(), arn, sql_conn_id="warehouse", table=database.table)["table_rows"] == 2
+    assert publish(context(), arn, parquet_uri=disk.uri("t"))["table_rows"] == 2
+    assert [row[1] for row in database.rows(ALL)] == [row[1] for row in read_parquet(disk.get("t"))[1]] == ["a", "a"]
+    assert sum("Newer than the job" in line and "tomorrow.json" in line for line in said) == 2
 
 
 def test_segments_are_rows_of_users(tmp_path: Path, service: Service, context: Context, database: Database) -> None:

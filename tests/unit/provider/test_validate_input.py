@@ -36,6 +36,13 @@ def refusal(context: dict[str, Any], input_uri: str, **arguments: Any) -> Person
     return caught.value
 
 
+def test_nothing_is_pushed_where_no_xcom_is_wanted(tmp_path: Any, context: Context) -> None:
+    given = context()
+    with pytest.raises(PersonalizeBatchInputError):
+        validate(given, Disk(tmp_path).put("a.json", b"nonsense\n"), do_xcom_push=False)
+    assert given["ti"].xcoms == {}
+
+
 def test_every_object_that_the_prefix_matches_is_read(place: Disk | Bucket, context: Context) -> None:
     place.put("in/a.json", GOOD)
     place.put("in/deep/b.json", b'{"userId": "c"}\n')
