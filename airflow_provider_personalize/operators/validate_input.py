@@ -49,6 +49,8 @@ class PersonalizeValidateBatchInputOperator(AwsBaseOperator[PersonalizeHook]):
         service answers them, and bills each.
     :param max_records: fail above so many rows (templated).
     :param max_estimated_cost: fail above this estimated cost (templated). It needs a price.
+    :param fail_on_leftovers: fail when ``output_uri`` holds the output of an earlier job, or may not be looked into
+        (templated). False: a warning. A task that is cleared after its job has run finds the output of that job.
     :param prices: price per 1,000 rows by recipe or by kind of job (``BATCH_INFERENCE``, ``THEME_GENERATION``,
         ``BATCH_SEGMENT``), as a dictionary or its JSON text (templated). None: ``[personalize] batch_prices``, which is
         such a JSON text. What neither names has the price of :mod:`airflow_provider_personalize.batch.prices`, which
@@ -74,6 +76,7 @@ class PersonalizeValidateBatchInputOperator(AwsBaseOperator[PersonalizeHook]):
         "max_duplicate_rows",
         "max_records",
         "max_estimated_cost",
+        "fail_on_leftovers",
         "prices",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"prices": "json"}
@@ -93,6 +96,7 @@ class PersonalizeValidateBatchInputOperator(AwsBaseOperator[PersonalizeHook]):
         max_duplicate_rows: int | str | None = None,
         max_records: int | str | None = None,
         max_estimated_cost: float | str | None = None,
+        fail_on_leftovers: bool | str = False,
         prices: Mapping[str, float] | str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -108,6 +112,7 @@ class PersonalizeValidateBatchInputOperator(AwsBaseOperator[PersonalizeHook]):
         self.max_duplicate_rows = max_duplicate_rows
         self.max_records = max_records
         self.max_estimated_cost = max_estimated_cost
+        self.fail_on_leftovers = fail_on_leftovers
         self.prices = prices
         self._templates = {
             "solution_version_arn": solution_version_arn,
@@ -125,9 +130,18 @@ class PersonalizeValidateBatchInputOperator(AwsBaseOperator[PersonalizeHook]):
         recipe, kind = self._model()
         filter_expression = self._filter()
         output = fields.optional_text(self.output_uri)
+        fail_on_leftovers = fields.boolean("fail_on_leftovers", self.fail_on_leftovers)
+        if fail_on_leftovers and not output:
+            raise PersonalizeInputError("fail_on_leftovers needs an output_uri to look into.")
 
         objects = matching(uri, self.aws_conn_id)
+        if len(objects) > 1:
+            names = ", ".join(stored.name for stored in objects[:_MOST_NAMES])
+            self.log.info("%s holds %s objects: %s", uri, f"{len(objects):,}", names)
+        leftovers = self._leftovers(output) if output else []
         faults = self._location_faults(uri, output, objects) + size_faults(stored.size for stored in objects)
+        if fail_on_leftovers:
+            faults += leftovers
         if faults:
             # Nothing is read that no job would take.
             report = InputReport(recipe, kind, files=len(objects), bytes=sum(stored.size for stored in objects))
@@ -139,7 +153,7 @@ class PersonalizeValidateBatchInputOperator(AwsBaseOperator[PersonalizeHook]):
             report = validate_input(files, recipe, kind, filter_expression=filter_expression)
         report.warnings = [
             *self._location_warnings(uri, output, objects),
-            *(self._output_warnings(output) if output else ()),
+            *(() if fail_on_leftovers else leftovers),
             *report.warnings,
         ]
         lineage.collect(self.hook, [uri], [], self.log)
@@ -241,7 +255,8 @@ class PersonalizeValidateBatchInputOperator(AwsBaseOperator[PersonalizeHook]):
             found.append(f"The job writes into the folder of its input, {folder_of(uri)}.")
         return found
 
-    def _output_warnings(self, output: str) -> list[str]:
+    def _leftovers(self, output: str) -> list[str]:
+        """What is to be said of the output of earlier jobs in the folder."""
         folder = output_folder(output)
         try:
             found = [stored.name for stored in matching(folder, self.aws_conn_id)]

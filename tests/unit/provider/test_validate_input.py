@@ -134,9 +134,35 @@ def test_leftovers_of_an_earlier_job_in_the_output_are_named(place: Disk | Bucke
     assert f"The output {place.uri('out/')} holds what an earlier job left: b.json.out." in warning
 
 
-def test_an_output_that_airflow_may_not_see_is_no_reason_to_fail(
+@pytest.mark.parametrize("wanted", [True, "true"])
+def test_leftovers_in_the_output_are_refused_where_that_is_wanted(
+    place: Disk | Bucket, context: Context, wanted: Any
+) -> None:
+    place.put("in/a.json", GOOD)
+    given = {"output_uri": place.uri("out"), "fail_on_leftovers": wanted}
+    assert validate(context(), place.uri("in/"), **given)["rows"] == 2
+    place.put("out/b.json.out", b"")
+    error = refusal(context(), place.uri("in/"), **given)
+    assert f"The output {place.uri('out/')} holds what an earlier job left: b.json.out." in str(error)
+    assert (len(error.report["faults"]), error.report["warnings"]) == (1, [])
+    assert validate(context(), place.uri("in/"), **{**given, "fail_on_leftovers": "False"})["rows"] == 2
+
+
+def test_the_objects_of_a_folder_are_counted_and_named_in_the_log(
     tmp_path: Any, context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(PersonalizeValidateBatchInputOperator, "log", Log(said))
+    disk = Disk(tmp_path)
+    disk.put("in/today.json", GOOD)
+    disk.put("in/yesterday.json", b'{"userId": "c"}\n')
+    validate(context(), disk.uri("in/"))
+    assert f"{disk.uri('in/')} holds 2 objects: today.json, yesterday.json" in said
+
+
+@pytest.fixture
+def hidden_output(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Disk:
+    """An input, and a folder ``out/`` that may not be listed."""
     disk = Disk(tmp_path)
     disk.put("in/a.json", GOOD)
 
@@ -146,8 +172,17 @@ def test_an_output_that_airflow_may_not_see_is_no_reason_to_fail(
         return matching(uri, conn_id)
 
     monkeypatch.setattr(validate_input, "matching", guarded)
-    (warning,) = validate(context(), disk.uri("in/"), output_uri=disk.uri("out"))["warnings"]
-    assert "could not be seen: Access Denied" in warning
+    return disk
+
+
+def test_an_output_that_airflow_may_not_see_is_no_reason_to_fail(hidden_output: Disk, context: Context) -> None:
+    found = validate(context(), hidden_output.uri("in/"), output_uri=hidden_output.uri("out"))
+    assert "could not be seen: Access Denied" in found["warnings"][0]
+
+
+def test_unless_leftovers_there_are_to_be_refused(hidden_output: Disk, context: Context) -> None:
+    given = {"output_uri": hidden_output.uri("out"), "fail_on_leftovers": True}
+    assert "could not be seen: Access Denied" in str(refusal(context(), hidden_output.uri("in/"), **given))
 
 
 def test_an_input_that_is_not_there_fails(place: Disk | Bucket, context: Context) -> None:
@@ -235,6 +270,8 @@ def test_filter_values_are_checked_against_the_filter(tmp_path: Any, context: Co
         ({"recipe": "aws-sims", "batch_inference_job_mode": "THEME_GENERATION"}, "Only aws-similar-items"),
         ({"max_bad_rows": "few"}, "max_bad_rows is neither a number of rows nor a share"),
         ({"prices": {"aws-sims": "dear"}}, "prices['aws-sims'] must be a number"),
+        ({"fail_on_leftovers": True}, "fail_on_leftovers needs an output_uri"),
+        ({"fail_on_leftovers": "maybe"}, "fail_on_leftovers must be true or false"),
         ({"filter_arn": "unseen"}, "filter_arn must be an ARN"),
     ],
 )
