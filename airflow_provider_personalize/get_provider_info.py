@@ -48,6 +48,7 @@ def get_provider_info() -> dict[str, Any]:
             "operators.metrics_gate",
             "operators.output_table",
             "operators.preflight",
+            "operators.split_input",
             "operators.training",
             "operators.validate_input",
         ),

@@ -81,6 +81,11 @@ def reading_all(objects: Iterable[StoredObject], conn_id: str | None) -> Iterato
             yield stored, stream
 
 
+def remove(uri: str, conn_id: str | None) -> None:
+    """Remove one object."""
+    _filesystem(uri, conn_id).rm_file(_parts(uri)[1])
+
+
 @contextmanager
 def writing_whole(uri: str, conn_id: str | None) -> Iterator[IO[bytes]]:
     """A new object that is there when the context ends well, and then all of it; one of that name is replaced.

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow_provider_personalize._compat import AwsBaseOperator, aws_template_fields, conf
 from airflow_provider_personalize.batch.filter_expression import FilterExpression, parse_filter
 from airflow_provider_personalize.batch.prices import estimate
-from airflow_provider_personalize.batch.recipes import JobKind, job_kind, recipe_name
 from airflow_provider_personalize.batch.validation import InputFile, InputReport, size_faults, validate_input
 from airflow_provider_personalize.exceptions import PersonalizeBatchInputError, PersonalizeInputError
 from airflow_provider_personalize.hooks.objects import (
@@ -20,8 +19,9 @@ from airflow_provider_personalize.hooks.objects import (
     reading_all,
 )
 from airflow_provider_personalize.hooks.personalize import PersonalizeHook
-from airflow_provider_personalize.hooks.resources import FILTER, SOLUTION, SOLUTION_VERSION, PersonalizeResource
+from airflow_provider_personalize.hooks.resources import FILTER
 from airflow_provider_personalize.operators import fields, lineage
+from airflow_provider_personalize.operators.recipe import recipe_and_kind
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -127,7 +127,14 @@ class PersonalizeValidateBatchInputOperator(AwsBaseOperator[PersonalizeHook]):
         most_rows = fields.integer("max_records", self.max_records)
         most_cost = fields.number("max_estimated_cost", self.max_estimated_cost)
         prices, prices_from = self._prices()
-        recipe, kind = self._model()
+        recipe, kind = recipe_and_kind(
+            self.hook,
+            recipe=self.recipe,
+            solution_version_arn=self.solution_version_arn,
+            solution_arn=self.solution_arn,
+            mode=self.batch_inference_job_mode,
+            templates=self._templates,
+        )
         filter_expression = self._filter()
         output = fields.optional_text(self.output_uri)
         fail_on_leftovers = fields.boolean("fail_on_leftovers", self.fail_on_leftovers)
@@ -188,30 +195,6 @@ class PersonalizeValidateBatchInputOperator(AwsBaseOperator[PersonalizeHook]):
                 context["ti"].xcom_push(key="return_value", value=found)
             raise PersonalizeBatchInputError(_message(uri, complaints, report), report=found)
         return found
-
-    def _model(self) -> tuple[str, JobKind]:
-        recipe = fields.optional_text(self.recipe)
-        version = fields.optional_arn(
-            "solution_version_arn", self.solution_version_arn, self._templates["solution_version_arn"]
-        )
-        solution = fields.optional_arn("solution_arn", self.solution_arn, self._templates["solution_arn"])
-        if sum(map(bool, (recipe, version, solution))) != 1:
-            raise PersonalizeInputError("Give one of recipe, solution_version_arn and solution_arn.")
-        if version:
-            recipe = self._recipe_of(SOLUTION_VERSION, version)
-        elif solution:
-            recipe = self._recipe_of(SOLUTION, solution)
-        try:
-            name = recipe_name(str(recipe))
-            return name, job_kind(name, fields.optional_text(self.batch_inference_job_mode))
-        except ValueError as error:
-            raise PersonalizeInputError(str(error)) from error
-
-    def _recipe_of(self, resource: PersonalizeResource, arn: str) -> str:
-        recipe = self.hook.describe(resource, arn).get("recipeArn")
-        if not recipe:
-            raise PersonalizeInputError(f"{arn} names no recipe; pass it as recipe.")
-        return str(recipe)
 
     def _filter(self) -> FilterExpression | None:
         arn = fields.optional_arn("filter_arn", self.filter_arn, self._templates["filter_arn"])

@@ -14,6 +14,7 @@ import pytest
 from airflow_provider_personalize.exceptions import PersonalizeBatchInputError, PersonalizeOutputError
 from airflow_provider_personalize.operators.check_output import PersonalizeCheckBatchOutputOperator
 from airflow_provider_personalize.operators.output_table import PersonalizeBatchOutputToTableOperator
+from airflow_provider_personalize.operators.split_input import PersonalizeSplitBatchInputOperator
 from airflow_provider_personalize.operators.validate_input import PersonalizeValidateBatchInputOperator
 from tests.backends import batch_request, call, run_jobs
 from tests.jobs.conftest import Jobs
@@ -97,3 +98,29 @@ def test_segments_become_rows_of_users_in_parquet(
     table = parquet.read_table(tmp_path / "tables/segments.parquet")
     assert table.column_names == ["run_key", "item_id", "rank", "user_id"]
     assert table.column("rank").to_pylist() == [1, 2, 3, 4, 5] * 2
+
+
+def test_an_input_beyond_the_quota_is_answered_in_parts(
+    jobs: Jobs, users: Users, tmp_path: Path, context: dict[str, Any]
+) -> None:
+    def segment(source: str, name: str) -> str:
+        request = batch_request(jobs.arns.segmentation, name, source, f"file://{tmp_path}/{name}", numResults=1)
+        arn = str(call(jobs.backend, "CreateBatchSegmentJob", **request)["batchSegmentJobArn"])
+        run_jobs(jobs.backend)
+        return arn
+
+    path = users(lines=b"".join(b'{"itemId": "i%d"}\n' % (number % 7) for number in range(501)), name="items.json")
+    whole = call(jobs.backend, "DescribeBatchSegmentJob", batchSegmentJobArn=segment(f"file://{path}", "whole"))
+    assert "quota" in whole["batchSegmentJob"]["failureReason"]
+
+    parts = PersonalizeSplitBatchInputOperator(
+        task_id="split",
+        input_uri=f"file://{path}",
+        parts_uri=f"file://{tmp_path}/parts",
+        solution_version_arn=jobs.arns.segmentation,
+    ).execute(context)
+    answered = [
+        PersonalizeCheckBatchOutputOperator(task_id="check", job_arn=segment(part, f"part-{number}")).execute(context)
+        for number, part in enumerate(parts)
+    ]
+    assert [summary["answered"] for summary in answered] == [500, 1]
