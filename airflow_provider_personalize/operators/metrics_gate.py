@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_personalize._compat import AirflowSkipException, AwsBaseOperator, aws_template_fields
 from airflow_provider_personalize.exceptions import PersonalizeInputError, PersonalizeMetricsError
+from airflow_provider_personalize.hooks.dataset_imports import VersionImports, imports_around
 from airflow_provider_personalize.hooks.personalize import PersonalizeHook
 from airflow_provider_personalize.hooks.resources import ACTIVE, SOLUTION_VERSION
 from airflow_provider_personalize.operators import fields, lineage
@@ -53,18 +54,23 @@ class PersonalizeSolutionMetricsGateOperator(AwsBaseOperator[PersonalizeHook]):
         have, a mapping for the metrics that it names. None: no comparison. A solution's first version passes.
     :param max_age: how long ago the version may have been created (templated): a timedelta or seconds. A version knows
         only what was imported before it. None: any time.
+    :param max_data_age: how long ago the newest import that the version can know may have been created (templated): a
+        timedelta or seconds. That is the newest ``ACTIVE`` one into any dataset of its group that ended before the
+        version was created; without any, the version does not pass. Records put one by one are not looked for. None:
+        any time.
     :param on_failure: ``fail`` raises; ``skip`` skips this task, and with it what depends on it (templated).
     :return: ``solution_version_arn`` and ``metrics`` (a number by name), ``previous_solution_version_arn`` and
-        ``previous_metrics`` (None without a comparison, or where there is none). Each is an XCom of its own, too:
-        ``gate.output["solution_version_arn"]``. They are pushed before the gate fails or skips.
-    :raises PersonalizeMetricsError: when a metric is not good enough, or the version too old; the message has all
-        metrics as a table.
+        ``previous_metrics`` (None without a comparison, or where there is none), ``newest_import_arn`` and
+        ``imports_since``, the imports that the version has not seen (None without ``max_data_age``). Each is an XCom of
+        its own, too: ``gate.output["solution_version_arn"]``. They are pushed before the gate fails or skips.
+    :raises PersonalizeMetricsError: when a metric is not good enough, or the version or its data too old; the message
+        has all metrics as a table.
     :raises PersonalizeInputError: when nothing is asked, or a metric is named that the version does not have.
     """
 
     aws_hook_class = PersonalizeHook
     template_fields: Sequence[str] = aws_template_fields(
-        "solution_version_arn", "solution_arn", "thresholds", "tolerated_drop", "max_age", "on_failure"
+        "solution_version_arn", "solution_arn", "thresholds", "tolerated_drop", "max_age", "max_data_age", "on_failure"
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"thresholds": "json"}
     ui_color = "#c9e4de"
@@ -77,6 +83,7 @@ class PersonalizeSolutionMetricsGateOperator(AwsBaseOperator[PersonalizeHook]):
         thresholds: Mapping[str, float] | str | None = None,
         tolerated_drop: float | Mapping[str, float] | str | None = None,
         max_age: timedelta | float | str | None = None,
+        max_data_age: timedelta | float | str | None = None,
         on_failure: str = "fail",
         **kwargs: Any,
     ) -> None:
@@ -86,6 +93,7 @@ class PersonalizeSolutionMetricsGateOperator(AwsBaseOperator[PersonalizeHook]):
         self.thresholds = thresholds
         self.tolerated_drop = tolerated_drop
         self.max_age = max_age
+        self.max_data_age = max_data_age
         self.on_failure = on_failure
         self._templates = {"solution_version_arn": solution_version_arn, "solution_arn": solution_arn}
 
@@ -94,21 +102,31 @@ class PersonalizeSolutionMetricsGateOperator(AwsBaseOperator[PersonalizeHook]):
         minimums = self._numbers("thresholds", self.thresholds)
         drops = self._drops()
         max_age = fields.duration("max_age", self.max_age)
-        if not minimums and drops is None and max_age is None:
-            raise PersonalizeInputError("Nothing is asked of the version: give thresholds, tolerated_drop or max_age.")
+        max_data_age = fields.duration("max_data_age", self.max_data_age)
+        if not minimums and drops is None and max_age is None and max_data_age is None:
+            raise PersonalizeInputError(
+                "Nothing is asked of the version: give thresholds, tolerated_drop, max_age or max_data_age."
+            )
 
         version = self._version()
         metrics = self.hook.solution_metrics(version)
-        previous = None if drops is None else self._previous(version)
+        needs_description = not (drops is None and max_age is None and max_data_age is None)
+        description = self.hook.describe(SOLUTION_VERSION, version) if needs_description else {}
+        previous = None if drops is None else self._previous(description)
         previous_metrics = self.hook.solution_metrics(previous) if previous else None
+        imports = None if max_data_age is None else imports_around(self.hook, description)
         table = measured(metrics, minimums, previous_metrics or {}, drops or {})
         result = {
             "solution_version_arn": version,
             "metrics": metrics,
             "previous_solution_version_arn": previous,
             "previous_metrics": previous_metrics,
+            "newest_import_arn": _import_arn(imports.newest) if imports and imports.newest else None,
+            "imports_since": [_import_arn(job) for job in imports.since] if imports else None,
         }
-        stale = "" if max_age is None else self._stale(version, max_age)
+        if imports and imports.since:
+            self.log.warning("%s has not seen these imports: %s", version, ", ".join(map(_import_arn, imports.since)))
+        stale = "; it".join([*_old(description, max_age), *_old_data(imports, max_data_age)])
         told = f"{version}{stale}\n{_shown(table, previous)}"
         if not stale and all(metric.passes for metric in table):
             self.log.info("Good enough: %s", told)
@@ -130,16 +148,8 @@ class PersonalizeSolutionMetricsGateOperator(AwsBaseOperator[PersonalizeHook]):
             raise PersonalizeInputError("Give either solution_version_arn or solution_arn.")
         return version or self.hook.latest_active_solution_version(str(solution))
 
-    def _stale(self, version: str, max_age: timedelta) -> str:
-        """What is wrong with the version's age; empty when nothing is."""
-        created = self.hook.describe(SOLUTION_VERSION, version)["creationDateTime"]
-        if datetime.now(UTC) - created <= max_age:
-            return ""
-        return f" was created {created:%Y-%m-%d %H:%M:%S %Z}, longer ago than max_age, {max_age}"
-
-    def _previous(self, version: str) -> str | None:
+    def _previous(self, description: dict[str, Any]) -> str | None:
         """The newest ``ACTIVE`` version of the same solution that is older than this one."""
-        description = self.hook.describe(SOLUTION_VERSION, version)
         older = [
             summary
             for summary in self.hook.summaries(SOLUTION_VERSION, solutionArn=description["solutionArn"])
@@ -196,6 +206,35 @@ def measured(
             asked.append(before * (1 - drop))
         table.append(Measured(name, value, before, max(asked, default=None)))
     return table
+
+
+def _old(description: dict[str, Any], max_age: timedelta | None) -> list[str]:
+    """What is wrong with the version's age."""
+    if max_age is None or datetime.now(UTC) - description["creationDateTime"] <= max_age:
+        return []
+    created = description["creationDateTime"]
+    return [f" was created {_clock(created)}, longer ago than max_age, {max_age}"]
+
+
+def _old_data(imports: VersionImports | None, max_age: timedelta | None) -> list[str]:
+    """What is wrong with the age of what the version knows."""
+    if imports is None or max_age is None:
+        return []
+    if imports.newest is None:
+        return [" knows of no data: no dataset of its group has an ACTIVE import that ended before it was created"]
+    created = imports.newest["creationDateTime"]
+    if datetime.now(UTC) - created <= max_age:
+        return []
+    arn = _import_arn(imports.newest)
+    return [f" knows of no import after {arn}, created {_clock(created)}, longer ago than max_data_age, {max_age}"]
+
+
+def _import_arn(job: dict[str, Any]) -> str:
+    return str(job["datasetImportJobArn"])
+
+
+def _clock(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S %Z}"
 
 
 def _shown(table: Sequence[Measured], previous: str | None) -> str:

@@ -31,7 +31,8 @@ class Service:
 
     ``statuses`` is what the next created resources go through, one step a Describe; the last one stays. ``refusals``
     are answers to coming calls of an operation, each used once. The answer to a call in ``lost`` never arrives, and
-    what was asked for happens all the same; ``unreachable`` counts calls that do not arrive at all.
+    what was asked for happens all the same; ``unreachable`` counts calls that do not arrive at all. A List answer has
+    ``page_size`` summaries, and no more than were asked for.
     """
 
     def __init__(self) -> None:
@@ -43,6 +44,7 @@ class Service:
         self.registered: list[dict[str, Any]] = []
         self.lost: list[str] = []
         self.unreachable: dict[str, int] = {}
+        self.page_size = 1000
         self._progress: dict[str, list[str]] = {}
 
     def add(self, kind: str, name: str, status: str = "ACTIVE", /, **members: Any) -> str:
@@ -96,7 +98,9 @@ class Service:
             return {resource.arn_member: self._create(resource, parameters)}
         if verb == "Describe":
             return {resource.member: self._describe(parameters[resource.arn_member])}
-        return {resource.list_member: self._list(resource, parameters)}
+        found, start = self._list(resource, parameters), int(parameters.get("nextToken", 0))
+        end = start + min(self.page_size, parameters.get("maxResults", self.page_size))
+        return {resource.list_member: found[start:end], **({"nextToken": str(end)} if end < len(found) else {})}
 
     def _create(self, resource: PersonalizeResource, parameters: dict[str, Any]) -> str:
         name = parameters.get(resource.name_member)
