@@ -71,7 +71,9 @@ class PersonalizeMetricsError(AirflowFailException):
 
 
 class PersonalizePermissionError(AirflowFailException):
-    """Something that a job needs is not there or not allowed. Somebody has to act, so the task does not retry.
+    """Something that a job or a training needs is not there or not allowed.
+
+    Somebody has to act, so the task does not retry.
 
     :ivar findings: all that was looked at, as :class:`airflow_provider_personalize.hooks.preflight.Finding` describes.
     """

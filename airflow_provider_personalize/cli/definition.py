@@ -33,17 +33,18 @@ def get_personalize_commands() -> list[CLICommand]:
     )
     preflight = ActionCommand(
         name="preflight",
-        help="Look for what a batch job's locations, keys and role lack",
+        help="Look for what a batch job's locations, keys and role lack, or a training's datasets",
         description=(
             "Prints what PersonalizePreflightOperator finds, with the policy statements to add. Writes and deletes one "
-            "empty object in the output. Exits with 0 when nothing is missing, 2 when something is, 1 when Personalize "
-            "could not be reached."
+            "empty object in the output, if there is one. Exits with 0 when nothing is missing, 2 when something is, 1 "
+            "when Personalize could not be reached."
         ),
         func=lazy_load_command("airflow_provider_personalize.cli.job_preflight.preflight"),
         args=(
             Arg(("conn_id",), help="The connection's id"),  # type: ignore[no-untyped-call]
             Arg(("--input-uri",), help="The job's input"),  # type: ignore[no-untyped-call]
             Arg(("--output-uri",), help="The job's output"),  # type: ignore[no-untyped-call]
+            Arg(("--solution-arn",), help="The solution that is to be trained"),  # type: ignore[no-untyped-call]
             Arg(("--role-arn",), help="The job's service role; default: the connection's"),  # type: ignore[no-untyped-call]
             Arg(("--input-kms-key-arn",), help="The input's key"),  # type: ignore[no-untyped-call]
             Arg(("--output-kms-key-arn",), help="The output's key"),  # type: ignore[no-untyped-call]

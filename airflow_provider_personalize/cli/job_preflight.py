@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from argparse import Namespace
+from itertools import chain
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from airflow_provider_personalize._compat import AirflowException
 from airflow_provider_personalize.hooks.personalize import PersonalizeHook
 from airflow_provider_personalize.hooks.preflight import MISSING, Preflight
+from airflow_provider_personalize.hooks.training_preflight import training_preflight
 
 SOMETHING_MISSING = 2
 
@@ -33,7 +35,9 @@ def preflight(args: Namespace) -> None:
             input_kms_key_arn=args.input_kms_key_arn,
             output_kms_key_arn=args.output_kms_key_arn,
         )
-        for finding in checks.findings():
+        of_training = training_preflight(hook, args.solution_arn) if args.solution_arn else ()
+        of_job = () if args.solution_arn and not any(checks.locations.values()) else checks.findings()
+        for finding in chain(of_training, of_job):
             print(finding)
             is_missing |= finding.status == MISSING
     except (AirflowException, BotoCoreError, ClientError, OSError) as error:

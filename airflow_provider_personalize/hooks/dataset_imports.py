@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from airflow_provider_personalize.batch.recipes import SEGMENT_RECIPES
 from airflow_provider_personalize.hooks.personalize import PersonalizeHook
 from airflow_provider_personalize.hooks.resources import ACTIVE, DATASET, DATASET_IMPORT_JOB
 
 # Of at most 100 imports each.
 MOST_PAGES = 10
-_SEGMENT_RECIPES = ("aws-item-affinity", "aws-item-attribute-affinity")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +41,15 @@ def imports_around(hook: PersonalizeHook, version: dict[str, Any]) -> VersionImp
     :param version: the description of a solution version.
     """
     created = version["creationDateTime"]
-    full_alone = str(version.get("recipeArn")).rpartition("/")[2] in _SEGMENT_RECIPES
+    full_alone = str(version.get("recipeArn")).rpartition("/")[2] in SEGMENT_RECIPES
     before, since = [], []
     for dataset in hook.summaries(DATASET, datasetGroupArn=version["datasetGroupArn"]):
-        for page in active_imports(hook, dataset["datasetArn"]):
-            read = [job for job in page if not full_alone or job.get("importMode", "FULL") == "FULL"]
+        for page in import_pages(hook, dataset["datasetArn"]):
+            read = [
+                job
+                for job in page
+                if job["status"] == ACTIVE and (not full_alone or job.get("importMode", "FULL") == "FULL")
+            ]
             known = [job for job in read if job["lastUpdatedDateTime"] <= created]
             since += [job for job in read if job["lastUpdatedDateTime"] > created]
             before += known
@@ -54,10 +58,9 @@ def imports_around(hook: PersonalizeHook, version: dict[str, Any]) -> VersionImp
     return VersionImports(max(before, key=_created, default=None), sorted(since, key=_created))
 
 
-def active_imports(hook: PersonalizeHook, dataset_arn: str) -> Iterator[list[dict[str, Any]]]:
-    """The ``ACTIVE`` imports into a dataset, a page at a time, newest first, to a bound."""
-    for page in islice(hook.pages(DATASET_IMPORT_JOB, datasetArn=dataset_arn), MOST_PAGES):
-        yield [job for job in page if job["status"] == ACTIVE]
+def import_pages(hook: PersonalizeHook, dataset_arn: str) -> Iterator[list[dict[str, Any]]]:
+    """The imports into a dataset as ListDatasetImportJobs summarises them, newest first, to a bound."""
+    return islice(hook.pages(DATASET_IMPORT_JOB, datasetArn=dataset_arn), MOST_PAGES)
 
 
 def _created(job: dict[str, Any]) -> Any:

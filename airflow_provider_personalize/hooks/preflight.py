@@ -21,11 +21,11 @@ from airflow_provider_personalize._compat import AwsBaseHook
 from airflow_provider_personalize.exceptions import PersonalizeInputError
 from airflow_provider_personalize.hooks.objects import matching
 from airflow_provider_personalize.hooks.patience import error_code
-from airflow_provider_personalize.hooks.personalize import PersonalizeHook
+from airflow_provider_personalize.hooks.personalize import NOT_FOUND, PersonalizeHook
 from airflow_provider_personalize.hooks.policies import PRINCIPAL, Grant, grant
 
 OK, MISSING, UNKNOWN = "ok", "missing", "unknown"
-_ABSENT = frozenset({"404", "NoSuchBucket", "NoSuchKey", "NoSuchEntity", "NotFoundException"})
+_ABSENT = frozenset({"404", "NoSuchBucket", "NoSuchKey", "NoSuchEntity", "NotFoundException", NOT_FOUND})
 # https://docs.aws.amazon.com/personalize/latest/dg/granting-personalize-key-access.html
 _KEY_ACTIONS = ("kms:Decrypt", "kms:GenerateDataKey", "kms:DescribeKey")
 _CALLER_ACTIONS = (
@@ -40,9 +40,10 @@ _CALLER_ACTIONS = (
 class Finding:
     """One thing that was looked at.
 
-    :ivar check: ``input``, ``output``, ``bucket_region``, ``bucket_policy``, ``bucket_encryption``, ``key_policy``,
-        ``role_trust``, ``role_permissions``, ``pass_role`` or ``airflow_permissions``.
-    :ivar subject: of which location, bucket, role or key.
+    :ivar check: of a job: ``input``, ``output``, ``bucket_region``, ``bucket_policy``, ``bucket_encryption``,
+        ``key_policy``, ``role_trust``, ``role_permissions``, ``pass_role`` or ``airflow_permissions``; of a training:
+        ``solution``, ``recipe``, ``dataset``, ``column`` or ``import``.
+    :ivar subject: of which location, bucket, role, key, solution, recipe, dataset or column (``ITEMS.PRICE``).
     :ivar status: ``ok``, ``missing``, or ``unknown`` where it could not be looked at.
     :ivar detail: one sentence.
     :ivar add_to: the policy that lacks ``statement``.
@@ -160,13 +161,13 @@ class Preflight:
 
     def _input(self, place: Place) -> Finding:
         s3 = self._client("s3")
-        answer, refusal = _looked(lambda: s3.list_objects_v2(Bucket=place.bucket, Prefix=place.key, MaxKeys=1000))
+        answer, refusal = looked(lambda: s3.list_objects_v2(Bucket=place.bucket, Prefix=place.key, MaxKeys=1000))
         if refusal:
             return Finding("input", place.uri, *refusal)
         found = [entry["Key"] for entry in answer.get("Contents", ()) if not entry["Key"].endswith("/")]
         if not found:
             return Finding("input", place.uri, MISSING, "no object's key begins so")
-        _, refusal = _looked(lambda: s3.head_object(Bucket=place.bucket, Key=found[0]))
+        _, refusal = looked(lambda: s3.head_object(Bucket=place.bucket, Key=found[0]))
         if refusal:
             return Finding("input", place.uri, *refusal)
         several = f"; {len(found)} objects match, and all are read" if len(found) > 1 else ""
@@ -176,17 +177,17 @@ class Preflight:
         s3 = self._client("s3")
         folder = place.needs("aws")[0][1].partition("/")[2].removesuffix("*")
         probe = {"Bucket": place.bucket, "Key": f"{folder}_PREFLIGHT-{uuid.uuid4().hex[:12]}"}
-        _, refusal = _looked(lambda: s3.put_object(**probe, Body=b""))
+        _, refusal = looked(lambda: s3.put_object(**probe, Body=b""))
         if refusal:
             return Finding("output", place.uri, *refusal)
-        _, refusal = _looked(lambda: s3.delete_object(**probe))
+        _, refusal = looked(lambda: s3.delete_object(**probe))
         left = f", but may not be deleted: {probe['Key']} stays there" if refusal else ""
         return Finding("output", place.uri, OK, f"objects can be written{left}")
 
     # Buckets and keys ------------------------------------------------------------------------------------------------
 
     def _region(self, bucket: str) -> Finding:
-        answer, refusal = _looked(lambda: self._client("s3").head_bucket(Bucket=bucket))
+        answer, refusal = looked(lambda: self._client("s3").head_bucket(Bucket=bucket))
         if refusal:
             return Finding("bucket_region", bucket, *refusal)
         wanted = self.hook.conn_region_name
@@ -198,7 +199,7 @@ class Preflight:
         return Finding("bucket_region", bucket, OK, f"it is in {region}, as Amazon Personalize")
 
     def _bucket_policy(self, bucket: str) -> Iterator[Finding]:
-        answer, refusal = _looked(
+        answer, refusal = looked(
             lambda: self._client("s3").get_bucket_policy(Bucket=bucket), absent="NoSuchBucketPolicy"
         )
         if refusal:
@@ -210,7 +211,7 @@ class Preflight:
         yield self._granted("bucket_policy", bucket, f"the bucket policy of {bucket}", policy, needs)
 
     def _encryption(self, bucket: str) -> Iterator[Finding]:
-        answer, refusal = _looked(
+        answer, refusal = looked(
             lambda: self._client("s3").get_bucket_encryption(Bucket=bucket),
             absent="ServerSideEncryptionConfigurationNotFoundError",
         )
@@ -234,7 +235,7 @@ class Preflight:
             yield self._key_policy(key)
 
     def _key_policy(self, key: str) -> Finding:
-        answer, refusal = _looked(lambda: self._client("kms").get_key_policy(KeyId=key, PolicyName="default"))
+        answer, refusal = looked(lambda: self._client("kms").get_key_policy(KeyId=key, PolicyName="default"))
         if refusal:
             return Finding("key_policy", key, *refusal)
         needs = [(action, "*") for action in _KEY_ACTIONS]
@@ -244,7 +245,7 @@ class Preflight:
 
     def _trust(self, role: str) -> Finding:
         name = role.rpartition("/")[2]
-        answer, refusal = _looked(lambda: self._client("iam").get_role(RoleName=name))
+        answer, refusal = looked(lambda: self._client("iam").get_role(RoleName=name))
         if refusal:
             return Finding("role_trust", role, *refusal)
         policy = answer["Role"]["AssumeRolePolicyDocument"]
@@ -259,7 +260,7 @@ class Preflight:
 
     def _caller(self) -> Iterator[Finding]:
         """What Airflow's own role may do: pass the service's role, and start jobs."""
-        answer, refusal = _looked(lambda: self._client("sts").get_caller_identity())
+        answer, refusal = looked(lambda: self._client("sts").get_caller_identity())
         if refusal:
             yield Finding("airflow_permissions", "Airflow's own credentials", *refusal)
             return
@@ -267,7 +268,7 @@ class Preflight:
         if ":assumed-role/" in caller:
             # A session's ARN lacks the path of its role.
             name = caller.split("/")[1]
-            found, refusal = _looked(lambda: self._client("iam").get_role(RoleName=name))
+            found, refusal = looked(lambda: self._client("iam").get_role(RoleName=name))
             if refusal:
                 yield Finding("airflow_permissions", caller, *refusal)
                 return
@@ -309,7 +310,7 @@ class Preflight:
         ]
         lacking = []
         for action, on in needs:
-            answer, refusal = _looked(
+            answer, refusal = looked(
                 lambda action=action, on=on: self._client("iam").simulate_principal_policy(  # type: ignore[misc]
                     PolicySourceArn=principal, ActionNames=[action], ResourceArns=[_sample(on)], ContextEntries=entries
                 )
@@ -341,7 +342,7 @@ class Preflight:
         return hook.conn
 
 
-def _looked(look: Callable[[], Any], *, absent: str | None = None) -> tuple[Any, tuple[str, str] | None]:
+def looked(look: Callable[[], Any], *, absent: str | None = None) -> tuple[Any, tuple[str, str] | None]:
     """The answer, or the status and detail of a finding.
 
     :param absent: the error code that means that there is nothing, which is an answer too: None.

@@ -45,6 +45,7 @@ class Service:
         self.lost: list[str] = []
         self.unreachable: dict[str, int] = {}
         self.page_size = 1000
+        self.event_trackers: list[dict[str, Any]] = []
         self._progress: dict[str, list[str]] = {}
 
     def add(self, kind: str, name: str, status: str = "ACTIVE", /, **members: Any) -> str:
@@ -87,6 +88,8 @@ class Service:
             if entry[0] == operation:
                 self.refusals.remove(entry)
                 raise entry[1]
+        if operation == "ListEventTrackers":
+            return {"eventTrackers": self.event_trackers}
         if operation == "GetSolutionMetrics":
             arn = parameters["solutionVersionArn"]
             return {"solutionVersionArn": arn, "metrics": self._describe(arn).get("metrics", {})}

@@ -390,7 +390,7 @@ def test_aws_reads_no_disk(aws: Aws, tmp_path: Path, context: Context) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"input_uri": None, "output_uri": None}, "Give input_uri, output_uri, or both"),
+        ({"input_uri": None, "output_uri": None}, "Give input_uri, output_uri or solution_arn"),
         ({"input_uri": "users.json"}, "'users.json' is neither s3://bucket/key nor file:///absolute/path"),
     ],
 )
@@ -406,7 +406,8 @@ def test_the_command_prints_what_is_missing_and_exits_with_2(
     aws: Aws, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "client")
-    given = {**JOB, "conn_id": "on_aws", "role_arn": None, "input_kms_key_arn": None, "output_kms_key_arn": None}
+    others = ("solution_arn", "role_arn", "input_kms_key_arn", "output_kms_key_arn")
+    given = {**JOB, "conn_id": "on_aws", **dict.fromkeys(others)}
     preflight_command(Namespace(**given))
     assert "missing" not in capsys.readouterr().out
     aws.s3.delete_bucket_policy(Bucket="bucket-in")
