@@ -145,6 +145,30 @@ class PersonalizeAwaitedJobFailedError(PersonalizeJobFailedError, AirflowFailExc
     """The job a sensor waits for ended in failure. Looking again would see the same, so the sensor does not retry."""
 
 
+class PersonalizeAwaitedJobsFailedError(PersonalizeAwaitedJobFailedError):
+    """Of several jobs that a sensor waits for, some ended in failure. ``job_arn`` and the rest are those of the first.
+
+    :ivar failures: of each failed job, what :meth:`PersonalizeResource.facts` says.
+    """
+
+    def __init__(self, message: str, *, failures: list[dict[str, Any]], **first: Any) -> None:
+        super().__init__(message, **first)
+        self.failures = failures
+
+    @classmethod
+    def among(cls, resource: PersonalizeResource, outcome: dict[str, Any]) -> Self:
+        """Build the error from what :meth:`JobsWatch.outcome` says."""
+        failures, active, waiting = (outcome[part] for part in ("failures", "active", "waiting"))
+        jobs = len(failures) + len(active) + len(waiting)
+        others = f"{len(active)} are ACTIVE" + (f", {len(waiting)} go on" if waiting else "")
+        lines = [f"{len(failures)} of {jobs} Amazon Personalize {resource.label}s failed, {others}:"]
+        for facts in failures:
+            reason, advice = facts["failure_reason"], hint(facts["failure_reason"])
+            told = ": ".join(filter(None, (f"{facts['job_arn']} ended in {facts['status']}", reason)))
+            lines.append(f"{told}. {advice}" if advice else told)
+        return cls("\n".join(lines), failures=failures, **failures[0])
+
+
 class PersonalizeJobTimeoutError(PersonalizeJobError):
     """The job was not finished within the limit. It keeps running; an operator's next attempt adopts it."""
 

@@ -52,8 +52,8 @@ def get_provider_info() -> dict[str, Any]:
             "operators.training",
             "operators.validate_input",
         ),
-        "sensors": _modules("sensors.personalize"),
-        "triggers": _modules("triggers.personalize", "triggers.solution_versions"),
+        "sensors": _modules("sensors.batch_jobs", "sensors.personalize"),
+        "triggers": _modules("triggers.batch_jobs", "triggers.personalize", "triggers.solution_versions"),
         "extra-links": [
             f"{_PACKAGE}.links.personalize.PersonalizeConsoleLink",
             f"{_PACKAGE}.links.personalize.PersonalizeInputLink",

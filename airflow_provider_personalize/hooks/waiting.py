@@ -46,8 +46,8 @@ class Watch:
 
     @property
     def pause(self) -> float:
-        """Seconds until the next poll; none of them beyond the deadline."""
-        return max(0.0, min(self.delay * random.uniform(0.9, 1.1), self.deadline - time.time()))
+        """Seconds until the next poll."""
+        return pause_until(self.deadline, self.delay)
 
     def has_ended(self, answer: Mapping[str, Any]) -> bool:
         """Take note of the answer to a Describe call: whether it is the last one.
@@ -75,6 +75,11 @@ class Watch:
             raise error
         self.trouble = f"{type(error).__name__}: {error}"
         self.log.warning("%s could not be asked for (%s); asking again.", self.arn, self.trouble)
+
+
+def pause_until(deadline: float, delay: float) -> float:
+    """Seconds between two polls, up to a tenth more or less than ``delay``; none of them beyond the deadline."""
+    return max(0.0, min(delay * random.uniform(0.9, 1.1), deadline - time.time()))
 
 
 def progress(resource: PersonalizeResource, arn: str, description: dict[str, Any], usual: float | None = None) -> str:

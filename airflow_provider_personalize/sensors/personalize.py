@@ -134,7 +134,7 @@ class PersonalizeSensor(AwsBaseSensor[PersonalizeHook]):
             timeout=timedelta(seconds=self.timeout),
         )
 
-    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> None:
+    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> Any:
         event = validate_execute_complete_event(event)
         status, arn = event["status"], event["arn"]
         if status == "failed":
@@ -142,7 +142,7 @@ class PersonalizeSensor(AwsBaseSensor[PersonalizeHook]):
         if status == "timeout":
             # The triggerer may have been away for longer than the job took.
             if self.poke(context):
-                return
+                return None
             raise AirflowSensorTimeout(
                 f"Amazon Personalize {self.resource.label} {arn} was not ACTIVE after {self.timeout:g} seconds."
             )
@@ -150,9 +150,12 @@ class PersonalizeSensor(AwsBaseSensor[PersonalizeHook]):
             facts = {**self.resource.facts(str(arn), {}), **event["facts"]}
             raise PersonalizeWaitError.about(self.resource, f"could not be watched: {event['message']}", facts)
         self.log.info("Amazon Personalize %s %s is ACTIVE", self.resource.label, arn)
+        return None
 
     def _fail(self, facts: dict[str, Any]) -> NoReturn:
-        error = PersonalizeAwaitedJobFailedError.about(self.resource, f"ended in {facts['status']}", facts)
+        self._end(PersonalizeAwaitedJobFailedError.about(self.resource, f"ended in {facts['status']}", facts))
+
+    def _end(self, error: PersonalizeAwaitedJobFailedError) -> NoReturn:
         if self.soft_fail or self.never_fail:
             raise AirflowSkipException(str(error)) from error
         raise error

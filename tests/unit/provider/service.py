@@ -32,8 +32,10 @@ class Service:
     ``statuses`` is what the next created resources go through, one step a Describe; the last one stays. ``refusals``
     are answers to coming calls of an operation, each used once. The answer to a call in ``lost`` never arrives, and
     what was asked for happens all the same; ``unreachable`` counts calls that do not arrive at all. A List answer has
-    ``page_size`` summaries, and no more than were asked for.
+    ``page_size`` summaries, and no more than were asked for; with ``lists_progress`` each summary is a step, too.
     """
+
+    lists_progress = False
 
     def __init__(self) -> None:
         self.resources: dict[str, dict[str, Any]] = {}
@@ -103,6 +105,12 @@ class Service:
             return {resource.member: self._describe(parameters[resource.arn_member])}
         found, start = self._list(resource, parameters), int(parameters.get("nextToken", 0))
         end = start + min(self.page_size, parameters.get("maxResults", self.page_size))
+        if self.lists_progress:
+            found = [
+                *found[:start],
+                *(self._describe(each[resource.arn_member]) for each in found[start:end]),
+                *found[end:],
+            ]
         return {resource.list_member: found[start:end], **({"nextToken": str(end)} if end < len(found) else {})}
 
     def _create(self, resource: PersonalizeResource, parameters: dict[str, Any]) -> str:

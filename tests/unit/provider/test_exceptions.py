@@ -11,6 +11,7 @@ from airflow_provider_personalize import exceptions
 from airflow_provider_personalize.exceptions import (
     Difference,
     PersonalizeAwaitedJobFailedError,
+    PersonalizeAwaitedJobsFailedError,
     PersonalizeBatchInputError,
     PersonalizeConflictError,
     PersonalizeConnectionError,
@@ -44,6 +45,7 @@ ERRORS: list[AirflowException] = [
             PersonalizeLimitError,
         )
     ),
+    PersonalizeAwaitedJobsFailedError("two failed", failures=[FACTS, FACTS], **FACTS),
     PersonalizeConflictError("differs", arn="arn:job", differences=(Difference("a.b", 1, None),)),
     PersonalizeMetricsError("bad", solution_version_arn="arn:version", metrics={"coverage": 0.1}),
     PersonalizePermissionError("not allowed", findings=[{"check": "input"}]),
@@ -74,6 +76,7 @@ def test_all_error_types_are_covered_here() -> None:
         (PersonalizeBatchInputError, True),
         (PersonalizeOutputError, True),
         (PersonalizeAwaitedJobFailedError, True),
+        (PersonalizeAwaitedJobsFailedError, True),
         (PersonalizeJobFailedError, False),
         (PersonalizeJobTimeoutError, False),
         (PersonalizeWaitError, False),

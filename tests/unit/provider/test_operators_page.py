@@ -104,7 +104,7 @@ def test_every_error_is_listed_with_whether_it_is_retried() -> None:
 def test_the_page_of_troubles_has_what_to_do_about_every_error() -> None:
     page = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
     raised = {name for name in vars(exceptions) if name.startswith("Personalize")} - {"PersonalizeJobError"}
-    assert len(raised) == 12
+    assert len(raised) == 13
     assert [name for name in sorted(raised) if f"| `{name}" not in page] == []
 
 

@@ -50,21 +50,19 @@ def sensor(kind: str, arn: str, mode: str, **arguments: Any) -> PersonalizeSenso
     return build(**{"task_id": "wait", build.arn_field: arn, "timeout": 3600, **kept, **arguments})
 
 
-async def watch(build: Callable[[], PersonalizeSensor], here: dict[str, Any], mode: str) -> None:
-    """Run a sensor the way Airflow does in its mode, to its end."""
+async def watch(build: Callable[[], PersonalizeSensor], here: dict[str, Any], mode: str) -> Any:
+    """Run a sensor the way Airflow does in its mode, to its end; what it returns."""
     begin = time.time()
     here["ti"].get_first_reschedule_date = lambda _: _at(begin)
     while True:
         operator = build()
         try:
-            operator.execute(here)
-            return
+            return operator.execute(here)
         except AirflowRescheduleException as rescheduled:
             time.sleep(max(0.0, rescheduled.reschedule_date.timestamp() - time.time()))
         except TaskDeferred as deferred:
             event = await run(deferred.trigger)
-            build().resume_execution(deferred.method_name, {"event": event}, here)
-            return
+            return build().resume_execution(deferred.method_name, {"event": event}, here)
 
 
 def _at(moment: float) -> Any:
