@@ -31,13 +31,27 @@ def get_provider_info() -> dict[str, Any]:
                 "connection-type": "personalize",
                 "hook-class-name": f"{_PACKAGE}.hooks.personalize.PersonalizeHook",
                 "hook-name": _INTEGRATION,
+                # Members of the extra, each with a box of its own in the form. `role_arn` is none of them: in the extra
+                # it is the amazon provider's word for the role that Airflow assumes.
+                "conn-fields": {
+                    "region_name": {
+                        "label": "Region",
+                        "description": "Where Amazon Personalize is called, such as eu-west-1.",
+                        "schema": {"type": ["string", "null"]},
+                    },
+                    "service_role_arn": {
+                        "label": "Service role",
+                        "description": (
+                            "The ARN of the role that Amazon Personalize assumes to read input and write output, for "
+                            "tasks that name none."
+                        ),
+                        "schema": {"type": ["string", "null"]},
+                    },
+                },
                 "ui-field-behaviour": {
                     "hidden-fields": ["host", "schema", "port"],
                     "relabeling": {"login": "AWS Access Key ID", "password": "AWS Secret Access Key"},
-                    "placeholders": {
-                        "extra": '{"region_name": "us-east-1", "service_config": {"personalize": '
-                        '{"role_arn": "arn:aws:iam::123456789012:role/PersonalizeS3Access"}}}'
-                    },
+                    "placeholders": {"extra": '{"service_config": {"personalize": {"endpoint_url": "local://"}}}'},
                 },
             }
         ],

@@ -230,10 +230,12 @@ class PersonalizeHook(AwsBaseHook):
     def role_arn(self) -> str | None:
         """The service role that jobs get when the operator names none: the connection's.
 
-        Not the connection's own ``role_arn``, which is the role that Airflow assumes. The local backend assumes no
-        role at all, so there a stand-in does.
+        It is ``service_config.personalize.role_arn``, or ``service_role_arn`` in the extra itself, for which the
+        connection form has a box. Not the extra's ``role_arn``, which is the role that Airflow assumes. The local
+        backend assumes no role at all, so there a stand-in does.
         """
-        return self.service_config.get("role_arn") or (LOCAL_ROLE_ARN if self.local_root else None)
+        given = self.service_config.get("role_arn") or self.conn_config.extra_config.get("service_role_arn")
+        return given or (LOCAL_ROLE_ARN if self.local_root else None)
 
     @property
     def speaks_to_aws(self) -> bool:

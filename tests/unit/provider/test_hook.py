@@ -208,6 +208,19 @@ def test_the_role_that_airflow_assumes_is_not_the_role_of_jobs(monkeypatch: pyte
     assert hook_with(monkeypatch, None, role_arn="arn:aws:iam::123456789012:role/airflow").role_arn is None
 
 
+def test_the_service_role_of_the_connection_form_is_the_default_of_one_that_is_set_for_personalize(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    box, own = "arn:aws:iam::123456789012:role/box", "arn:aws:iam::123456789012:role/own"
+    hook = hook_with(monkeypatch, None, service_role_arn=box)
+    assert hook.role_arn == box
+    assert hook.conn_config.role_arn is None  # Airflow assumes no role for it
+    config = {"personalize": {"role_arn": own}}
+    assert hook_with(monkeypatch, None, service_role_arn=box, service_config=config).role_arn == own
+    for empty in (None, ""):
+        assert hook_with(monkeypatch, None, service_role_arn=empty).role_arn is None
+
+
 def test_an_account_is_told_without_sts(
     transports: Service, monkeypatch: pytest.MonkeyPatch, no_network: list[Any]
 ) -> None:

@@ -67,6 +67,27 @@ def test_the_amazon_providers_connection_type_is_left_to_it() -> None:
     assert ours.connection_testable
 
 
+def test_the_connection_form_has_a_box_for_what_the_hook_reads_of_the_extra_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from airflow.providers_manager import ProvidersManager
+
+    from airflow_provider_personalize.hooks.personalize import PersonalizeHook
+
+    manager = ProvidersManager()
+    manager.initialize_providers_configuration()
+    boxes = {
+        widget.field_name
+        for name, widget in manager._connection_form_widgets_from_metadata.items()
+        if name.startswith("extra__personalize__")
+    }
+    filled = {"region_name": "eu-west-3", "service_role_arn": "arn:aws:iam::123456789012:role/personalize"}
+    assert boxes == set(filled)
+    monkeypatch.setenv("AIRFLOW_CONN_FILLED", json.dumps({"conn_type": "personalize", "extra": filled}))
+    hook = PersonalizeHook(aws_conn_id="filled")
+    assert {"region_name": hook.region_name, "service_role_arn": hook.role_arn} == filled
+
+
 def test_the_settings_can_be_read() -> None:
     from airflow.providers.common.compat.sdk import conf
 
