@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import platform
+import zlib
+from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
@@ -33,7 +35,9 @@ class BuildKernel(build_ext):
         self.compiler.link_shared_object(objects, path, libraries=["m"], target_lang="c")
 
     def _compiled(self, ext: Extension, level: str, options: list[str]) -> list[str]:
-        arguments = ["-std=gnu11", "-O3", "-fno-math-errno", f"-DLEVEL={level}", *options]
+        # kernel.py refuses a library of another source than the one beside it, as an old build in a checkout is.
+        built_from = f"-DBUILT_FROM={zlib.crc32(Path(ext.sources[0]).read_bytes())}u"
+        arguments = ["-std=gnu11", "-O3", "-fno-math-errno", f"-DLEVEL={level}", built_from, *options]
         directory = os.path.join(self.build_temp, level)
         return self.compiler.compile(ext.sources, output_dir=directory, extra_postargs=arguments, depends=ext.sources)
 

@@ -939,6 +939,12 @@ __attribute__((visibility("default"))) int NAMED(pairs_, LEVEL)(const float *que
 }
 
 #ifdef BASELINE
+#ifndef BUILT_FROM
+#define BUILT_FROM 0u
+#endif
+/* The CRC-32 of this file when it was compiled by setup.py; otherwise 0. */
+__attribute__((visibility("default"))) uint32_t built_from(void) { return BUILT_FROM; }
+
 /* The best level that this processor and its system have: 4, 3 or 0. */
 __attribute__((visibility("default"))) int level(void) {
 #if defined(__x86_64__)

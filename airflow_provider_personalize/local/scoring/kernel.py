@@ -1,13 +1,16 @@
 """The compiled kernel, kernel.c: found beside this module where it was built, and the level that the processor has.
 
 It is built at installation where there is a C compiler. Where there was none, `implementation` is None and twin.py
-does the work.
+does the work. So it does in a checkout whose kernel.c is not what the library was built from: the two might not mean
+the same by what they hand over, and answer wrongly.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
+import warnings
+import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -166,8 +169,27 @@ def available() -> dict[str, Kernel]:
     """The levels that are built and that the processor has, the best first."""
     for suffix in EXTENSION_SUFFIXES:
         if (path := Path(__file__).with_name(f"_kernel{suffix}")).exists():
-            return opened(path)
+            found = opened(path)
+            if found and not is_current(path):
+                warnings.warn(
+                    f"{path.name} was built from another kernel.c than the one beside it, and is not used: scoring is "
+                    "many times slower. Install the package again to build it.",
+                    stacklevel=2,
+                )
+                return {}
+            return found
     return {}
+
+
+def is_current(path: Path) -> bool:
+    """Whether a library was built from the source beside this module; in a wheel there is none to have changed."""
+    source = Path(__file__).with_name("kernel.c")
+    try:
+        built_from = ctypes.CDLL(str(path)).built_from
+    except AttributeError:  # before libraries told
+        return not source.exists()
+    built_from.restype = ctypes.c_uint32
+    return not source.exists() or bool(built_from() == zlib.crc32(source.read_bytes()))
 
 
 def opened(path: Path) -> dict[str, Kernel]:
