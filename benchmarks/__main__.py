@@ -21,7 +21,7 @@ SIZES: dict[str, tuple[str, str]] = {
     "filters": ("--items 200000 --rows 512", ""),
     "kernel": ("--users 1024 --rounds 3", ""),
     "job": ("--rows 60000", ""),
-    "memory": ("--rows 50000 --items 200000", ""),
+    "memory": ("--rows 50000 --items 200000 --users 500000", ""),
     "scale_out": ("", "--rows 200000"),
     "training": ("", "--users 20000 --items 5000 --interactions 1000000"),
     "imports": ("", "--rows 10000000"),
