@@ -74,6 +74,14 @@ def reading(uri: str, conn_id: str | None) -> Iterator[BinaryIO]:
         yield cast(BinaryIO, stream)
 
 
+def beginning(stored: StoredObject, most: int, conn_id: str | None) -> bytes:
+    """The first bytes of an object, ``most`` at most; no more is fetched."""
+    end = min(stored.size, most)
+    if not end:
+        return b""
+    return bytes(_filesystem(stored.uri, conn_id).cat_file(_parts(stored.uri)[1], start=0, end=end))
+
+
 def reading_all(objects: Iterable[StoredObject], conn_id: str | None) -> Iterator[tuple[StoredObject, BinaryIO]]:
     """One object after another, each open until the next is asked for."""
     for stored in objects:

@@ -264,3 +264,15 @@ def client(suite: Suite) -> Iterator[Any]:
 def trained(suite: Suite) -> Any:
     """A finished run of personalize_train with its form as it is."""
     return suite.test("personalize_train")
+
+
+@pytest.fixture(scope="package")
+def recommended(suite: Suite, trained: Any) -> Any:
+    """A finished run of personalize_batch_inference with its form as it is."""
+    return suite.test("personalize_batch_inference")
+
+
+@pytest.fixture(scope="package")
+def segmented(suite: Suite, trained: Any) -> Any:
+    """A finished run of personalize_batch_segment with its form as it is."""
+    return suite.test("personalize_batch_segment")

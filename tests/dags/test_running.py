@@ -24,16 +24,6 @@ from tests.dags.conftest import USERS, Suite, camp, seen
 BATCH_DAGS = {"personalize_batch_inference": "recommend", "personalize_batch_segment": "find_segments"}
 
 
-@pytest.fixture(scope="module")
-def recommended(suite: Suite, trained: Any) -> Any:
-    return suite.test("personalize_batch_inference")
-
-
-@pytest.fixture(scope="module")
-def segmented(suite: Suite, trained: Any) -> Any:
-    return suite.test("personalize_batch_segment")
-
-
 def create_due_runs() -> list[Any]:
     """What the scheduler does in each of its rounds; the runs it made."""
     from airflow.jobs.job import Job

@@ -9,7 +9,7 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_personalize.exceptions import PersonalizeInputError
-from airflow_provider_personalize.hooks.objects import StoredObject, matching, reading, writing_whole
+from airflow_provider_personalize.hooks.objects import StoredObject, beginning, matching, reading, writing_whole
 
 from .places import Bucket, Disk
 
@@ -55,6 +55,15 @@ def test_an_object_is_read_line_by_line(place: Disk | Bucket) -> None:
         assert stream.read(1) == b"o"
         stream.seek(0)
         assert list(stream) == [b"one\n", b"two\n"]
+
+
+@pytest.mark.parametrize(("most", "read"), [(4, b"one\n"), (8, b"one\ntwo\n"), (1 << 20, b"one\ntwo\n"), (0, b"")])
+def test_the_beginning_of_an_object_is_no_more_than_was_asked_for(place: Disk | Bucket, most: int, read: bytes) -> None:
+    place.put("in/rows", b"one\ntwo\n")
+    place.put("in/rows.empty", b"")
+    rows, empty = matching(place.uri("in/rows"), CONN)
+    assert beginning(rows, most, CONN) == read
+    assert beginning(empty, most, CONN) == b""
 
 
 def test_an_object_appears_whole_and_replaces_the_one_before(place: Disk | Bucket) -> None:
