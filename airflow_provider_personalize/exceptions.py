@@ -176,6 +176,15 @@ class PersonalizeJobTimeoutError(PersonalizeJobError):
 class PersonalizeWaitError(PersonalizeJobError):
     """The job could not be watched any longer (access denied, ARN unknown, ...). What became of it is not known."""
 
+    @classmethod
+    def because_of(cls, obstacle: Exception | str, resource: PersonalizeResource, facts: dict[str, Any]) -> Self:
+        """
+        :param obstacle: what was in the way.
+        :param facts: what is known of the job; see :meth:`PersonalizeResource.facts`.
+        """
+        what = obstacle if isinstance(obstacle, str) else f"{type(obstacle).__name__}: {obstacle}"
+        return cls.about(resource, f"could not be watched: {what}", facts)
+
 
 class PersonalizeLimitError(PersonalizeJobError):
     """The service had no room for the job, or throttled its creation, for longer than the task may wait.

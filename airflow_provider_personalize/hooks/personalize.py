@@ -42,6 +42,7 @@ from airflow_provider_personalize.exceptions import (
     PersonalizeInputError,
     PersonalizeJobFailedError,
     PersonalizeJobTimeoutError,
+    PersonalizeWaitError,
 )
 from airflow_provider_personalize.hooks.answers import refuse_foreign
 from airflow_provider_personalize.hooks.patience import error_code, passes, patiently
@@ -434,6 +435,7 @@ class PersonalizeHook(AwsBaseHook):
         limit: float,
         deadline: float | None = None,
         usual: float | None = None,
+        known: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Poll until the resource is ``ACTIVE``, logging each change of its status.
 
@@ -444,24 +446,30 @@ class PersonalizeHook(AwsBaseHook):
         :param limit: seconds after which it gives up; for the message when ``deadline`` says the time.
         :param deadline: when it gives up, in seconds since the epoch. None: ``limit`` from now.
         :param usual: how many seconds such a resource usually takes, for the log.
+        :param known: what errors say of it until a poll has shown more; see :meth:`PersonalizeResource.facts`.
         :return: the last description.
         :raises PersonalizeJobFailedError: when it ended in failure.
         :raises PersonalizeJobTimeoutError: when it was not finished within the limit.
+        :raises PersonalizeWaitError: when a poll is refused.
         """
         watch = Watch(resource, arn, time.time() + limit if deadline is None else deadline, delay, self.log, usual)
         describe = getattr(self.conn, resource.describe_operation)
+        known = known or resource.facts(arn, {})
         while not watch.is_over:
             try:
                 answer = describe(**{resource.arn_member: arn})
             except Exception as error:
+                if not passes(error):
+                    raise PersonalizeWaitError.because_of(error, resource, known) from error
                 watch.has_missed(error)
             else:
                 if watch.has_ended(answer):
                     if resource.has_failed(watch.description.get("status")):
                         self.raise_failed(resource, arn, watch.description)
                     return watch.description
+                known = resource.facts(arn, watch.description)
             time.sleep(watch.pause)
-        return self.settle_late(resource, arn, limit, last=watch.description)
+        return self.settle_late(resource, arn, limit, known=known)
 
     @staticmethod
     def raise_failed(
@@ -483,33 +491,36 @@ class PersonalizeHook(AwsBaseHook):
         arn: str,
         limit: float,
         *,
-        last: dict[str, Any] | None = None,
+        known: dict[str, Any],
         cause: Exception | None = None,
     ) -> dict[str, Any]:
         """Look once more after the limit: a resource that has become ``ACTIVE`` meanwhile is not late.
 
-        :param last: what was seen of it before, for when the service does not answer this time.
+        :param known: what was seen of it before, for when the service does not answer this time; see
+            :meth:`PersonalizeResource.facts`.
         :return: its description.
         :raises PersonalizeJobFailedError: when it has failed meanwhile.
         :raises PersonalizeJobTimeoutError: when it still runs, or when what became of it cannot be seen.
+        :raises PersonalizeWaitError: when looking is refused.
         """
-        description, unseen = last or {}, ""
+        unseen = ""
         try:
             description = getattr(self.conn, resource.describe_operation)(**{resource.arn_member: arn})[resource.member]
         except Exception as error:
             if not passes(error):
-                raise
+                raise PersonalizeWaitError.because_of(error, resource, known) from error
             unseen = f" as far as could be seen ({error})"
-        status = description.get("status")
-        if status == ACTIVE:
-            return description
-        if resource.has_failed(status):
-            self.raise_failed(resource, arn, description, cause=cause)
+        else:
+            known = resource.facts(arn, description)
+            if known["status"] == ACTIVE:
+                return description
+            if resource.has_failed(known["status"]):
+                self.raise_failed(resource, arn, description, cause=cause)
         raise PersonalizeJobTimeoutError.about(
             resource,
-            f"was still {status}{unseen} after {limit:g} seconds, the limit; it keeps running, and the next attempt "
-            "adopts it",
-            resource.facts(arn, description),
+            f"was still {known['status']}{unseen} after {limit:g} seconds, the limit; it keeps running, and the next "
+            "attempt adopts it",
+            known,
         ) from cause
 
 

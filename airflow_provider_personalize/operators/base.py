@@ -24,7 +24,7 @@ from airflow_provider_personalize.exceptions import (
     PersonalizeLimitError,
     PersonalizeWaitError,
 )
-from airflow_provider_personalize.hooks.patience import error_code, is_throttling, passes
+from airflow_provider_personalize.hooks.patience import error_code, is_throttling
 from airflow_provider_personalize.hooks.personalize import (
     ALREADY_EXISTS,
     DEFAULT_WAITER_DELAY,
@@ -95,6 +95,7 @@ class PersonalizeJobOperator(AwsBaseOperator[PersonalizeHook]):
     :raises PersonalizeLimitError: when the service had no room for the job within the limit.
     :raises PersonalizeJobFailedError: when the job failed.
     :raises PersonalizeJobTimeoutError: when it was not finished within the limit.
+    :raises PersonalizeWaitError: when looking at it was refused.
     """
 
     aws_hook_class = PersonalizeHook
@@ -356,9 +357,7 @@ class PersonalizeJobOperator(AwsBaseOperator[PersonalizeHook]):
         try:
             description = self.hook.describe_created(self.resource, arn)
         except Exception as error:
-            if not passes(error):
-                raise
-            raise self._lost_sight(arn, str(error)) from error
+            raise PersonalizeWaitError.because_of(error, self.resource, self._known(arn)) from error
         status = description.get("status")
         if status == ACTIVE:
             return self._finished(context, self.resource.facts(arn, description))
@@ -369,7 +368,13 @@ class PersonalizeJobOperator(AwsBaseOperator[PersonalizeHook]):
             self.log.info("%s", progress(self.resource, arn, description, usual))
             self._defer(arn, usual)
         description = self.hook.wait_until_active(
-            self.resource, arn, delay=self._delay, limit=self._limit, deadline=self._deadline, usual=usual
+            self.resource,
+            arn,
+            delay=self._delay,
+            limit=self._limit,
+            deadline=self._deadline,
+            usual=usual,
+            known=self.resource.facts(arn, description),
         )
         return self._finished(context, self.resource.facts(arn, description))
 
@@ -400,18 +405,18 @@ class PersonalizeJobOperator(AwsBaseOperator[PersonalizeHook]):
         if status == "failed":
             raise PersonalizeJobFailedError.about(self.resource, f"ended in {facts['status']}", facts)
         if status == "timeout":
-            description = self.hook.settle_late(self.resource, arn, self._limit)
+            description = self.hook.settle_late(self.resource, arn, self._limit, known=self._known(arn, facts))
             return self._finished(context, self.resource.facts(arn, description))
-        raise self._lost_sight(arn, event["message"], facts)
+        raise PersonalizeWaitError.because_of(event["message"], self.resource, self._known(arn, facts))
 
-    def _lost_sight(self, arn: str, message: str, facts: Mapping[str, Any] | None = None) -> PersonalizeWaitError:
+    def _known(self, arn: str, seen: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """What is known of the job without looking: what was seen of it, and where the request reads and writes."""
         try:
             request = self._complete_request()
         except Exception:  # such as a connection that is gone, which is told already
             request = {}
-        known = self.resource.facts(arn, request)
-        seen = {member: value for member, value in (facts or {}).items() if value is not None}
-        return PersonalizeWaitError.about(self.resource, f"could not be watched: {message}", {**known, **seen})
+        facts = self.resource.facts(arn, request)
+        return {**facts, **{member: value for member, value in (seen or {}).items() if value is not None}}
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """As every operator, but a deferral that timed out names the job, when the task state store knows it."""
@@ -423,7 +428,8 @@ class PersonalizeJobOperator(AwsBaseOperator[PersonalizeHook]):
                 raise
             self._arn = record.arn
             limit = min(self._limit, (self.execution_timeout or timedelta.max).total_seconds())
-            description = self.hook.settle_late(self.resource, record.arn, limit, cause=error)
+            known = self._known(record.arn)
+            description = self.hook.settle_late(self.resource, record.arn, limit, known=known, cause=error)
             return self._finished(context, self.resource.facts(record.arn, description))
 
     def on_kill(self) -> None:

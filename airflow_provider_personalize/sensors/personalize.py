@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow_provider_personalize._compat import (
+    AirflowException,
     AirflowSensorTimeout,
     AirflowSkipException,
     AwsBaseSensor,
@@ -41,12 +42,13 @@ class PersonalizeSensor(AwsBaseSensor[PersonalizeHook]):
     """Wait until one resource is ``ACTIVE``, in mode ``poke``, ``reschedule`` or deferred.
 
     ``timeout`` is the limit in every mode. ``soft_fail`` and ``never_fail`` skip the task instead of failing it, on a
-    failed job as on a timeout.
+    failed job as on a timeout, and where looking is refused.
 
     :param poke_interval: seconds between polls. None: the connection's ``service_config.personalize.waiter_delay``,
         else 60.
     :param deferrable: wait in the triggerer. Default: ``[operators] default_deferrable``.
     :raises PersonalizeAwaitedJobFailedError: when the job failed, with the service's failure reason.
+    :raises PersonalizeWaitError: when looking at it is refused.
     :raises AirflowSensorTimeout: when it was not finished within ``timeout``.
     """
 
@@ -69,6 +71,7 @@ class PersonalizeSensor(AwsBaseSensor[PersonalizeHook]):
         self._unknown: set[str] = set()
         self._usual: float | None = None
         self._seen = ""
+        self._facts: dict[str, Any] = {}
         self._template: Any = None
 
     @property
@@ -78,17 +81,17 @@ class PersonalizeSensor(AwsBaseSensor[PersonalizeHook]):
     def execute(self, context: Context) -> Any:
         if not self._interval_given:
             self.poke_interval = self.hook.waiter_delay
-        if self.deferrable:
+        try:
+            if not self.deferrable:
+                return super().execute(context)
             if not self.poke(context):
                 self._defer()
-            return None
-        try:
-            return super().execute(context)
-        except AirflowSensorTimeout as error:
-            # Deferred, Airflow skips a lenient sensor that timed out; otherwise it thinks of soft_fail alone.
-            if self.never_fail:
+        except (AirflowSensorTimeout, PersonalizeWaitError) as error:
+            # Airflow skips a lenient sensor that was deferred; otherwise it thinks of one of the two alone.
+            if self.soft_fail or self.never_fail:
                 raise AirflowSkipException(str(error)) from error
             raise
+        return None
 
     def poke(self, context: Context) -> bool:
         arn = self.arn
@@ -96,14 +99,18 @@ class PersonalizeSensor(AwsBaseSensor[PersonalizeHook]):
             description = getattr(self.hook.conn, self.resource.describe_operation)(**{self.resource.arn_member: arn})[
                 self.resource.member
             ]
+        except AirflowException:  # such as a connection that does not exist
+            raise
         except Exception as error:
             if not passes(error):
-                raise
+                known = {**self.resource.facts(arn, {}), **self._facts}
+                raise PersonalizeWaitError.because_of(error, self.resource, known) from error
             self.log.warning("%s could not be asked for (%s); asking again.", arn, error)
             return False
         status = str(description.get("status"))
+        self._facts = self.resource.facts(arn, description)
         if self.resource.has_failed(status):
-            self._fail(self.resource.facts(arn, description))
+            self._fail(self._facts)
         if status != self._seen:
             if not self._seen and status != ACTIVE and not self.reschedule:
                 # Rescheduled, each look is a process of its own, and would cost a List call.
@@ -136,9 +143,10 @@ class PersonalizeSensor(AwsBaseSensor[PersonalizeHook]):
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> Any:
         event = validate_execute_complete_event(event)
-        status, arn = event["status"], event["arn"]
+        status, arn = event["status"], str(event["arn"])
+        self._facts = {**self.resource.facts(arn, {}), **event["facts"]}
         if status == "failed":
-            self._fail(event["facts"])
+            self._fail(self._facts)
         if status == "timeout":
             # The triggerer may have been away for longer than the job took.
             if self.poke(context):
@@ -147,8 +155,7 @@ class PersonalizeSensor(AwsBaseSensor[PersonalizeHook]):
                 f"Amazon Personalize {self.resource.label} {arn} was not ACTIVE after {self.timeout:g} seconds."
             )
         if status != "success":
-            facts = {**self.resource.facts(str(arn), {}), **event["facts"]}
-            raise PersonalizeWaitError.about(self.resource, f"could not be watched: {event['message']}", facts)
+            raise PersonalizeWaitError.because_of(event["message"], self.resource, self._facts)
         self.log.info("Amazon Personalize %s %s is ACTIVE", self.resource.label, arn)
         return None
 

@@ -43,6 +43,7 @@ class Service:
         self.statuses: list[str] = ["ACTIVE"]
         self.failure_reason: str | None = None
         self.refusals: list[tuple[str, Refusal]] = []
+        self.refused_from: dict[str, tuple[int, Refusal]] = {}
         self.registered: list[dict[str, Any]] = []
         self.lost: list[str] = []
         self.unreachable: dict[str, int] = {}
@@ -64,6 +65,10 @@ class Service:
 
     def refuse(self, operation: str, code: str, message: str = "refused", times: int = 1) -> None:
         self.refusals += [(operation, Refusal(code, message))] * times
+
+    def refuse_from(self, operation: str, number: int, code: str, message: str = "refused") -> None:
+        """Refuse every call of an operation from the ``number``-th on."""
+        self.refused_from[operation] = number, Refusal(code, message)
 
     def called(self, operation: str) -> list[dict[str, Any]]:
         return [parameters for name, parameters in self.calls if name == operation]
@@ -90,6 +95,9 @@ class Service:
             if entry[0] == operation:
                 self.refusals.remove(entry)
                 raise entry[1]
+        first, refusal = self.refused_from.get(operation, (len(self.calls) + 1, None))
+        if refusal is not None and len(self.called(operation)) >= first:
+            raise refusal
         if operation == "ListEventTrackers":
             return {"eventTrackers": self.event_trackers}
         if operation == "GetSolutionMetrics":

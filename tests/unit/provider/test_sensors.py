@@ -13,9 +13,11 @@ from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSki
 
 from airflow_provider_personalize.exceptions import (
     PersonalizeAwaitedJobFailedError,
+    PersonalizeConnectionError,
     PersonalizeInputError,
     PersonalizeWaitError,
 )
+from airflow_provider_personalize.hooks.resources import RESOURCES
 from airflow_provider_personalize.sensors.personalize import (
     PersonalizeBatchInferenceJobSensor,
     PersonalizeBatchSegmentJobSensor,
@@ -214,6 +216,59 @@ def test_an_arn_that_upstream_did_not_deliver_is_an_error_that_names_the_task(
     waiting.job_arn = value
     with pytest.raises(PersonalizeInputError, match=r"job_arn is .* task 'infer' did not return it"):
         waiting.execute(context())
+
+
+@kinds
+@modes
+@pytest.mark.parametrize("code", ["AccessDeniedException", "ExpiredTokenException"])
+@pytest.mark.parametrize("look", [1, 2, 3])
+async def test_being_refused_a_look_is_told_with_the_job_in_every_mode(
+    look: int, code: str, mode: str, kind: str, service: Service, context: Context
+) -> None:
+    arn = add(service, kind, "CREATE PENDING")
+    describe = RESOURCES[kind].describe_operation.title().replace("_", "")
+    service.refuse_from(describe, look, code, "not for you")
+    with pytest.raises(PersonalizeWaitError, match=r"could not be watched: ClientError: .*not for you") as caught:
+        await watch(lambda: sensor(kind, arn, mode), context(), mode)
+    assert arn in str(caught.value)
+    assert caught.value.job_arn == arn
+
+
+@modes
+@pytest.mark.parametrize("look", [1, 2])
+async def test_a_refused_look_names_status_and_places_that_were_seen_before(
+    look: int, mode: str, service: Service, context: Context
+) -> None:
+    places = {
+        "jobInput": {"s3DataSource": {"path": "s3://in/"}},
+        "jobOutput": {"s3DataDestination": {"path": "s3://out/"}},
+    }
+    arn = add(service, "batch-inference-job", "CREATE PENDING", **places)
+    service.refuse_from("DescribeBatchInferenceJob", look + 1, "AccessDeniedException")
+    with pytest.raises(PersonalizeWaitError) as caught:
+        await watch(lambda: sensor("batch-inference-job", arn, mode), context(), mode)
+    seen = (caught.value.status, caught.value.input_uri, caught.value.output_uri)
+    # Rescheduled, each look is a process of its own, and so is the trigger.
+    knows_nothing = mode == "reschedule" or (mode == "deferred" and look == 1)
+    assert seen == ((None, None, None) if knows_nothing else ("CREATE PENDING", "s3://in/", "s3://out/"))
+
+
+@modes
+@pytest.mark.parametrize("leniency", ["soft_fail", "never_fail"])
+@pytest.mark.parametrize("look", [1, 2])
+async def test_a_lenient_sensor_skips_when_it_is_refused_in_every_mode(
+    look: int, leniency: str, mode: str, service: Service, context: Context
+) -> None:
+    arn = add(service, "batch-inference-job", "CREATE PENDING")
+    service.refuse_from("DescribeBatchInferenceJob", look, "AccessDeniedException")
+    with pytest.raises(AirflowSkipException):
+        await watch(lambda: sensor("batch-inference-job", arn, mode, **{leniency: True}), context(), mode)
+
+
+@pytest.mark.parametrize("mode", ["poke", "deferred"])
+def test_a_connection_that_does_not_exist_is_told_as_it_is(mode: str, context: Context) -> None:
+    with pytest.raises(PersonalizeConnectionError, match="nobody_made_it"):
+        sensor("batch-inference-job", "arn:job", mode, aws_conn_id="nobody_made_it").execute(context())
 
 
 @modes

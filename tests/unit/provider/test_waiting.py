@@ -14,7 +14,6 @@ from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.sdk.exceptions import TaskDeferralError, TaskDeferralTimeout
 
 from airflow_provider_personalize.exceptions import (
-    PersonalizeJobError,
     PersonalizeJobFailedError,
     PersonalizeJobTimeoutError,
     PersonalizeWaitError,
@@ -305,13 +304,66 @@ def test_no_event_at_all_is_an_error(context: Context) -> None:
         inference().execute_complete(context(), event=None)
 
 
-async def test_being_refused_while_polling_is_told_as_it_is(service: Service, context: Context) -> None:
-    service.statuses = ["CREATE PENDING"]
-    operator, here = inference(wait_for_completion=True, deferrable=True), context()
-    deferred = deferral(operator, here)
+REFUSALS = pytest.mark.parametrize("code", ["AccessDeniedException", "ExpiredTokenException"])
+
+
+def assert_is_told_with_the_job(error: PersonalizeWaitError, code: str, status: str | None, service: Service) -> None:
+    [arn] = service.resources
+    assert str(error).startswith(f"Amazon Personalize batch inference job {arn} could not be watched: ClientError: ")
+    assert f"({code})" in str(error)
+    assert str(error).endswith("not for you (input: s3://in/a, output: s3://out/)")
+    assert (error.job_arn, error.status, error.input_uri, error.output_uri) == (arn, status, "s3://in/a", "s3://out/")
+
+
+@modes
+@REFUSALS
+async def test_being_refused_at_the_first_look_is_told_with_the_job(
+    code: str, mode: str, service: Service, context: Context
+) -> None:
+    service.refuse("DescribeBatchInferenceJob", code, "not for you")
+    with pytest.raises(PersonalizeWaitError) as caught:
+        await finish(inference(wait_for_completion=True, deferrable=mode == "deferred"), context(), mode)
+    assert_is_told_with_the_job(caught.value, code, None, service)
+
+
+@modes
+@REFUSALS
+@pytest.mark.parametrize("polls", [0, 2])
+async def test_being_refused_while_polling_is_told_with_the_job(
+    polls: int, code: str, mode: str, service: Service, context: Context
+) -> None:
+    service.statuses = ["CREATE PENDING", "CREATE IN_PROGRESS"]
+    service.refuse_from("DescribeBatchInferenceJob", 2 + polls, code, "not for you")
+    with pytest.raises(PersonalizeWaitError) as caught:
+        await finish(inference(wait_for_completion=True, deferrable=mode == "deferred"), context(), mode)
+    # A trigger sees the job anew; without a poll of its own it knows of no status.
+    seen = "CREATE IN_PROGRESS" if polls else "CREATE PENDING" if mode == "sync" else None
+    assert_is_told_with_the_job(caught.value, code, seen, service)
+
+
+@modes
+async def test_being_refused_the_last_look_is_told_with_the_job(
+    mode: str, service: Service, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Watch, "is_over", True)
+    service.statuses = ["CREATE IN_PROGRESS"]
+    service.refuse_from("DescribeBatchInferenceJob", 2, "AccessDeniedException", "not for you")
+    with pytest.raises(PersonalizeWaitError) as caught:
+        await finish(inference(wait_for_completion=True, deferrable=mode == "deferred"), context(), mode)
+    seen = "CREATE IN_PROGRESS" if mode == "sync" else None
+    assert_is_told_with_the_job(caught.value, "AccessDeniedException", seen, service)
+
+
+def test_being_refused_the_last_look_after_airflow_ended_the_deferral_is_told_with_the_job(
+    service: Service, context: Context
+) -> None:
+    service.statuses = ["CREATE IN_PROGRESS"]
+    here = context()
+    deferral(inference(wait_for_completion=True, deferrable=True), here)
     service.refuse("DescribeBatchInferenceJob", "AccessDeniedException", "not for you")
-    with pytest.raises(PersonalizeJobError, match="not for you"):
-        operator.execute_complete(here, event=await run(deferred.trigger))
+    with pytest.raises(PersonalizeWaitError) as caught:
+        inference().resume_execution("__fail__", {"error": "Trigger timeout"}, here)
+    assert_is_told_with_the_job(caught.value, "AccessDeniedException", None, service)
 
 
 async def test_a_connection_that_is_gone_while_the_task_is_deferred_is_told_with_the_job(
