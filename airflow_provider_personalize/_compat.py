@@ -20,6 +20,7 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 from airflow.sdk import Asset, AssetAlias
+from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
 from airflow.sdk.definitions.asset import AssetRef
 from airflow.sdk.exceptions import TaskDeferralTimeout
 from airflow.sdk.lineage import get_hook_lineage_collector
@@ -27,6 +28,7 @@ from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
 
 __all__ = [
     "BASE_AWS_CONSOLE_LINK",
+    "TRIGGER_FAIL_REPR",
     "AirflowException",
     "AirflowFailException",
     "AirflowNotFoundException",
@@ -45,6 +47,7 @@ __all__ = [
     "BaseTrigger",
     "TaskDeferralTimeout",
     "TriggerEvent",
+    "TriggerFailureReason",
     "XComArg",
     "aws_template_fields",
     "conf",

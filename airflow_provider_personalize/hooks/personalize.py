@@ -504,6 +504,7 @@ class PersonalizeHook(AwsBaseHook):
         :raises PersonalizeWaitError: when looking is refused.
         """
         unseen = ""
+        description: dict[str, Any]
         try:
             description = getattr(self.conn, resource.describe_operation)(**{resource.arn_member: arn})[resource.member]
         except Exception as error:

@@ -42,18 +42,20 @@ from airflow_provider_personalize.links.personalize import (
     s3_folder,
 )
 from airflow_provider_personalize.operators import fields, lineage
-from airflow_provider_personalize.operators.identity import differences
+from airflow_provider_personalize.operators.identity import differences, numbered
 from airflow_provider_personalize.operators.intent import POLICIES, Intent
 from airflow_provider_personalize.operators.record import recall
-from airflow_provider_personalize.triggers.personalize import PersonalizeSlotTrigger, PersonalizeTrigger
+from airflow_provider_personalize.triggers.personalize import (
+    PersonalizeSlotTrigger,
+    PersonalizeTrigger,
+    deferral_timeout,
+)
 
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
 
 LONGEST_PAUSE = 600.0
-# The trigger ends by itself at the deadline; the deferral's own timeout is for a triggerer that does not get that far.
-DEFERRAL_GRACE = 120.0
 # Members of a create request whose ARN tells the account and region of the job.
 _SIBLINGS = ("solutionVersionArn", "solutionArn", "datasetArn")
 
@@ -313,11 +315,9 @@ class PersonalizeJobOperator(AwsBaseOperator[PersonalizeHook]):
         )
 
     def _no_room(self, name: str, request: dict[str, Any], refusal: ClientError) -> PersonalizeLimitError:
-        facts = self.resource.facts("", request)
+        facts = {**self.resource.facts("", request), "job_arn": None, "failure_reason": str(refusal)}
         return PersonalizeLimitError.about(
-            self.resource,
-            f"{name!r} found no room within {self._limit:g} seconds",
-            {**facts, "job_arn": None, "failure_reason": str(refusal)},
+            self.resource, f"{name!r} found no room within {self._limit:g} seconds", facts
         )
 
     # Waiting ---------------------------------------------------------------------------------------------------------
@@ -347,11 +347,9 @@ class PersonalizeJobOperator(AwsBaseOperator[PersonalizeHook]):
     @property
     def _deferral_timeout(self) -> timedelta:
         """When Airflow ends a deferral: with the task's ``execution_timeout``, over all its deferrals together."""
-        now = time.time()
-        left = timedelta(seconds=self._deadline - now + DEFERRAL_GRACE)
-        if self.execution_timeout is None:
-            return left
-        return max(timedelta(0), min(left, self.execution_timeout - timedelta(seconds=now - self._began)))
+        passed = timedelta(seconds=time.time() - self._began)
+        allowed = None if self.execution_timeout is None else self.execution_timeout - passed
+        return deferral_timeout(timedelta(seconds=self._limit) - passed, allowed)
 
     def _wait(self, context: Context, arn: str) -> str:
         try:
@@ -419,15 +417,23 @@ class PersonalizeJobOperator(AwsBaseOperator[PersonalizeHook]):
         return {**facts, **{member: value for member, value in (seen or {}).items() if value is not None}}
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """As every operator, but a deferral that timed out names the job, when the task state store knows it."""
+        """As every operator, but a deferral that timed out names the job, or what was asked for in vain, when the task
+        state store knows it."""
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except TaskDeferralTimeout as error:
             record = recall(context, self.log)
-            if record is None or record.arn is None:
+            if record is None:
                 raise
-            self._arn = record.arn
             limit = min(self._limit, (self.execution_timeout or timedelta.max).total_seconds())
+            if record.arn is None:
+                name = numbered(record.name, record.number)
+                raise PersonalizeLimitError.about(
+                    self.resource,
+                    f"{name!r} found no room within {limit:g} seconds; the log has the service's answers",
+                    {**self._known(""), "job_arn": None},
+                ) from error
+            self._arn = record.arn
             known = self._known(record.arn)
             description = self.hook.settle_late(self.resource, record.arn, limit, known=known, cause=error)
             return self._finished(context, self.resource.facts(record.arn, description))

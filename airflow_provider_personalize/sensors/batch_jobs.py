@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_personalize._compat import (
-    AirflowSensorTimeout,
+    AirflowException,
     aws_template_fields,
     validate_execute_complete_event,
 )
@@ -18,10 +18,12 @@ from airflow_provider_personalize.exceptions import (
     PersonalizeWaitError,
 )
 from airflow_provider_personalize.hooks.jobs_watch import JobsWatch, next_call
+from airflow_provider_personalize.hooks.patience import passes
 from airflow_provider_personalize.hooks.resources import BATCH_INFERENCE_JOB, BATCH_SEGMENT_JOB
 from airflow_provider_personalize.operators import fields
 from airflow_provider_personalize.sensors.personalize import PersonalizeSensor
 from airflow_provider_personalize.triggers.batch_jobs import PersonalizeBatchJobsTrigger
+from airflow_provider_personalize.triggers.personalize import deferral_timeout
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -79,7 +81,11 @@ class PersonalizeBatchJobsSensor(PersonalizeSensor):
             while call is not None:
                 operation, arguments = call
                 call = next_call(poll, getattr(self.hook.conn, operation)(**arguments))
+        except AirflowException:  # such as a connection that does not exist
+            raise
         except Exception as error:
+            if not passes(error):
+                raise self._refused(f"{type(error).__name__}: {error}", watch.waiting) from error
             watch.has_missed(error)
         watch.say()
         if watch.is_over and watch.failed:
@@ -102,24 +108,36 @@ class PersonalizeBatchJobsSensor(PersonalizeSensor):
                 botocore_config=self.botocore_config,
             ),
             method_name="execute_complete",
-            timeout=timedelta(seconds=self.timeout),
+            timeout=deferral_timeout(timedelta(seconds=self.timeout), self.execution_timeout),
         )
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> list[str]:
         event = validate_execute_complete_event(event)
         status, arns = event["status"], [str(arn) for arn in event["arns"]]
-        left = f"Amazon Personalize {self.resource.label}s {', '.join(event['waiting'])}"
         if status == "failed":
             self._end(PersonalizeAwaitedJobsFailedError.among(self.resource, event))
         if status == "timeout":
-            # The triggerer may have been away for longer than the jobs took.
-            if self.poke(context):
-                return arns
-            raise AirflowSensorTimeout(f"{left} were not ACTIVE after {self.timeout:g} seconds.")
+            return self.look_once_more(context)
         if status != "success":
-            raise PersonalizeWaitError(f"{left} could not be watched: {event['message']}", job_arn=None)
+            raise self._refused(event["message"], event["waiting"])
         self.log.info("All %d are ACTIVE", len(arns))
         return arns
+
+    def look_once_more(self, context: Context) -> list[str]:
+        super().look_once_more(context)
+        return self.arns
+
+    @property
+    def awaited(self) -> str:
+        return f"{self._named(self._watch.waiting if self._watch else self.arns)} were"
+
+    def _refused(self, obstacle: str, waiting: Iterable[str]) -> PersonalizeWaitError:
+        return PersonalizeWaitError(
+            f"Amazon Personalize {self._named(waiting)} could not be watched: {obstacle}", job_arn=None
+        )
+
+    def _named(self, arns: Iterable[str]) -> str:
+        return f"{self.resource.label}s {', '.join(arns)}"
 
 
 class PersonalizeBatchInferenceJobsSensor(PersonalizeBatchJobsSensor):

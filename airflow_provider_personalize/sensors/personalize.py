@@ -11,10 +11,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow_provider_personalize._compat import (
+    TRIGGER_FAIL_REPR,
     AirflowException,
     AirflowSensorTimeout,
     AirflowSkipException,
     AwsBaseSensor,
+    TriggerFailureReason,
     aws_template_fields,
     conf,
     validate_execute_complete_event,
@@ -32,7 +34,7 @@ from airflow_provider_personalize.hooks.resources import (
 )
 from airflow_provider_personalize.hooks.waiting import progress
 from airflow_provider_personalize.operators import fields
-from airflow_provider_personalize.triggers.personalize import PersonalizeTrigger
+from airflow_provider_personalize.triggers.personalize import PersonalizeTrigger, deferral_timeout
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -138,8 +140,32 @@ class PersonalizeSensor(AwsBaseSensor[PersonalizeHook]):
                 botocore_config=self.botocore_config,
             ),
             method_name="execute_complete",
-            timeout=timedelta(seconds=self.timeout),
+            timeout=deferral_timeout(timedelta(seconds=self.timeout), self.execution_timeout),
         )
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """As every sensor, but where Airflow has ended the deferral, the job is looked at once more, and named."""
+        if (
+            next_method == TRIGGER_FAIL_REPR
+            and (next_kwargs or {}).get("error") == TriggerFailureReason.TRIGGER_TIMEOUT
+        ):
+            return super().resume_execution("look_once_more", {}, context)
+        return super().resume_execution(next_method, next_kwargs, context)
+
+    def look_once_more(self, context: Context) -> Any:
+        """The triggerer may have been away for longer than the job took.
+
+        :raises AirflowSensorTimeout: when the job is not ``ACTIVE``.
+        """
+        if not self.poke(context):
+            limit = min(self.timeout, (self.execution_timeout or timedelta.max).total_seconds())
+            raise AirflowSensorTimeout(f"Amazon Personalize {self.awaited} not ACTIVE after {limit:g} seconds.")
+        return None
+
+    @property
+    def awaited(self) -> str:
+        """Subject and verb of what is said when the wait was too short."""
+        return f"{self.resource.label} {self.arn} was"
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> Any:
         event = validate_execute_complete_event(event)
@@ -148,12 +174,7 @@ class PersonalizeSensor(AwsBaseSensor[PersonalizeHook]):
         if status == "failed":
             self._fail(self._facts)
         if status == "timeout":
-            # The triggerer may have been away for longer than the job took.
-            if self.poke(context):
-                return None
-            raise AirflowSensorTimeout(
-                f"Amazon Personalize {self.resource.label} {arn} was not ACTIVE after {self.timeout:g} seconds."
-            )
+            return self.look_once_more(context)
         if status != "success":
             raise PersonalizeWaitError.because_of(event["message"], self.resource, self._facts)
         self.log.info("Amazon Personalize %s %s is ACTIVE", self.resource.label, arn)

@@ -8,12 +8,26 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 from airflow_provider_personalize._compat import BaseTrigger, TriggerEvent
 from airflow_provider_personalize.hooks.personalize import PersonalizeHook
 from airflow_provider_personalize.hooks.resources import ACTIVE, RESOURCES
 from airflow_provider_personalize.hooks.waiting import Watch
+
+# The trigger ends by itself at its deadline; the deferral's own timeout is for a triggerer that does not get that far.
+DEFERRAL_GRACE = timedelta(seconds=120)
+
+
+def deferral_timeout(limit: timedelta, execution_timeout: timedelta | None) -> timedelta:
+    """When Airflow is to end a deferral: soon after the limit, and with ``execution_timeout`` at the latest.
+
+    :param limit: until the trigger's deadline.
+    :param execution_timeout: what is left of the task's.
+    """
+    times = [limit + DEFERRAL_GRACE, *([] if execution_timeout is None else [execution_timeout])]
+    return max(timedelta(0), min(times))
 
 
 class PersonalizeTrigger(BaseTrigger):

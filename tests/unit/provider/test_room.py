@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
+from airflow.sdk.exceptions import TaskDeferralTimeout
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from airflow_provider_personalize.exceptions import (
@@ -23,7 +24,7 @@ from tests.faults.clock import Clock
 
 from .conftest import Log
 from .service import SOLUTION, VERSION, Service
-from .test_adoption import Build, created, every_kind, inference
+from .test_adoption import Build, created, every_kind, inference, names
 from .test_waiting import finish, modes
 
 Context = Callable[..., dict[str, Any]]
@@ -106,15 +107,22 @@ def test_the_execution_timeout_spans_all_deferrals_of_a_task(service: Service, c
     assert second.value.timeout.total_seconds() == pytest.approx(200, abs=5)
 
 
-def test_a_deferral_that_timed_out_without_a_job_is_told_as_it_is(service: Service, context: Context) -> None:
-    from airflow.sdk.exceptions import TaskDeferralTimeout
-
-    service.refuse("CreateBatchInferenceJob", "LimitExceededException")
+@every_kind
+@pytest.mark.parametrize("name", [None, "job"])
+def test_a_wait_for_a_place_that_airflow_ended_says_what_was_asked_for(
+    name: str | None, create: str, build: Build, service: Service, context: Context
+) -> None:
+    service.refuse(create, "LimitExceededException")
     here = context()
+    arguments = {"wait_for_completion": True, "deferrable": True, "execution_timeout": timedelta(minutes=1)}
     with pytest.raises(TaskDeferred):
-        inference(wait_for_completion=True, deferrable=True).execute(here)
-    with pytest.raises(TaskDeferralTimeout):
-        inference().resume_execution("__fail__", {"error": "Trigger timeout"}, here)
+        build(job_name=name, **arguments).execute(here)
+    [asked_for] = names(service, create)
+    with pytest.raises(PersonalizeLimitError, match=f"'{asked_for}' found no room within 60 seconds") as caught:
+        build(job_name=name, **arguments).resume_execution("__fail__", {"error": "Trigger timeout"}, here)
+    assert (caught.value.job_arn, caught.value.status) == (None, None)
+    assert (caught.value.input_uri is None) == (create == "CreateSolutionVersion")
+    assert isinstance(caught.value.__cause__, TaskDeferralTimeout)
 
 
 @pytest.mark.parametrize("policy", ["adopt", "rename", "fail"])

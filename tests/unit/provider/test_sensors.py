@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import pytest
 from airflow.exceptions import AirflowRescheduleException
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException, TaskDeferred
+from airflow.sdk.exceptions import TaskDeferralError
 
 from airflow_provider_personalize.exceptions import (
     PersonalizeAwaitedJobFailedError,
@@ -168,7 +170,6 @@ def test_the_trigger_gets_connection_region_verify_client_configuration_and_the_
         waiting.execute(context())
     arguments = caught.value.trigger.serialize()[1]
     assert arguments["deadline"] == pytest.approx(time.time() + 600, abs=5)
-    assert caught.value.timeout.total_seconds() == 600
     assert {name: arguments[name] for name in ("waiter_delay", "region_name", "verify", "botocore_config")} == {
         "waiter_delay": 30,
         "region_name": "eu-west-1",
@@ -339,3 +340,66 @@ def test_a_job_that_finished_while_the_triggerer_was_away_is_not_late(service: S
     arn = add(service, "batch-inference-job", "ACTIVE")
     event = {"status": "timeout", "kind": "batch-inference-job", "arn": arn, "message": "late", "facts": {}}
     sensor("batch-inference-job", arn, "deferred").execute_complete(context(), event=event)
+
+
+# Airflow ends the deferral --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("execution_timeout", "expected"), [(None, 720), (timedelta(seconds=90), 90), (timedelta(days=9), 720)]
+)
+def test_a_deferral_ends_with_the_execution_timeout_or_soon_after_the_timeout(
+    execution_timeout: timedelta | None, expected: float, service: Service, context: Context
+) -> None:
+    arn = add(service, "batch-inference-job", "CREATE PENDING")
+    with pytest.raises(TaskDeferred) as caught:
+        sensor("batch-inference-job", arn, "deferred", timeout=600, execution_timeout=execution_timeout).execute(
+            context()
+        )
+    assert caught.value.timeout.total_seconds() == expected
+    assert caught.value.trigger.deadline == pytest.approx(time.time() + 600, abs=5)
+
+
+def ended_by_airflow(arn: str, here: dict[str, Any], **arguments: Any) -> Any:
+    return sensor("batch-inference-job", arn, "deferred", **arguments).resume_execution(
+        "__fail__", {"error": "Trigger timeout"}, here
+    )
+
+
+def test_a_job_that_finished_before_airflow_ended_the_deferral_is_not_late(service: Service, context: Context) -> None:
+    ended_by_airflow(add(service, "batch-inference-job", "ACTIVE"), context())
+
+
+@pytest.mark.parametrize(("execution_timeout", "seconds"), [(None, 600), (timedelta(seconds=90), 90)])
+def test_a_deferral_that_airflow_ended_is_a_timeout_that_names_the_job(
+    execution_timeout: timedelta | None, seconds: int, service: Service, context: Context
+) -> None:
+    arn = add(service, "batch-inference-job", "CREATE IN_PROGRESS")
+    with pytest.raises(AirflowSensorTimeout, match=rf"{arn} was not ACTIVE after {seconds} seconds"):
+        ended_by_airflow(arn, context(), timeout=600, execution_timeout=execution_timeout)
+
+
+def test_a_job_that_failed_before_airflow_ended_the_deferral_is_told_as_failed(
+    service: Service, context: Context
+) -> None:
+    arn = add(service, "batch-inference-job", "CREATE FAILED", failureReason="no rights")
+    with pytest.raises(PersonalizeAwaitedJobFailedError, match="no rights"):
+        ended_by_airflow(arn, context())
+
+
+@pytest.mark.parametrize("leniency", ["soft_fail", "never_fail"])
+@pytest.mark.parametrize("status", ["CREATE IN_PROGRESS", "CREATE FAILED"])
+def test_a_lenient_sensor_skips_when_airflow_ended_the_deferral(
+    status: str, leniency: str, service: Service, context: Context
+) -> None:
+    arn = add(service, "batch-inference-job", status)
+    with pytest.raises(AirflowSkipException):
+        ended_by_airflow(arn, context(), **{leniency: True})
+
+
+def test_a_trigger_that_broke_is_not_looked_after(service: Service, context: Context) -> None:
+    arn = add(service, "batch-inference-job", "ACTIVE")
+    with pytest.raises(TaskDeferralError):
+        sensor("batch-inference-job", arn, "deferred").resume_execution(
+            "__fail__", {"error": "Trigger failure"}, context()
+        )
