@@ -170,7 +170,8 @@ class PersonalizeAwaitedJobsFailedError(PersonalizeAwaitedJobFailedError):
 
 
 class PersonalizeJobTimeoutError(PersonalizeJobError):
-    """The job was not finished within the limit. It keeps running; an operator's next attempt adopts it."""
+    """The job was not finished within the limit. It keeps running; an operator's retry adopts it, and while it runs, so
+    does a clear."""
 
 
 class PersonalizeWaitError(PersonalizeJobError):

@@ -18,7 +18,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -45,7 +45,7 @@ from airflow_provider_personalize.exceptions import (
     PersonalizeWaitError,
 )
 from airflow_provider_personalize.hooks.answers import refuse_foreign
-from airflow_provider_personalize.hooks.patience import error_code, passes, patiently
+from airflow_provider_personalize.hooks.patience import Answer, error_code, is_throttling, passes, patiently
 from airflow_provider_personalize.hooks.resources import ACTIVE, SOLUTION_VERSION, PersonalizeResource
 from airflow_provider_personalize.hooks.waiting import Watch
 
@@ -279,23 +279,46 @@ class PersonalizeHook(AwsBaseHook):
         :raises botocore.exceptions.ClientError: the service's typed errors, unchanged.
         """
         method = getattr(self.conn, operation)
-        answer: dict[str, Any] = patiently(
-            lambda: method(**arguments),
-            until=self.give_up_at,
-            first_pause=min(FIRST_PAUSE, self.waiter_delay),
-            log=self.log,
-        )
-        return answer
+        return self._patiently(lambda: method(**arguments))
 
-    def create(self, resource: PersonalizeResource, request: dict[str, Any]) -> str:
+    def _patiently(self, call: Callable[[], Answer]) -> Answer:
+        return patiently(call, until=self.give_up_at, first_pause=min(FIRST_PAUSE, self.waiter_delay), log=self.log)
+
+    def create(
+        self,
+        resource: PersonalizeResource,
+        request: dict[str, Any],
+        find_lost: Callable[[], str | None] = lambda: None,
+    ) -> str:
         """Create a resource.
 
-        A call whose answer was lost is repeated, so ResourceAlreadyExistsException may mean the caller's own.
+        A call whose answer was lost is repeated, so ResourceAlreadyExistsException may mean the caller's own. Where
+        names are not unique, what it has created is looked for first; botocore, which would not look, repeats nothing.
 
+        :param find_lost: the ARN of what a call without an answer has created; None when there is nothing. Asked only
+            where names are not unique.
         :return: its ARN.
         :raises botocore.exceptions.ClientError: the service's typed errors, unchanged.
         """
-        return str(self.call(resource.create_operation, **request)[resource.arn_member])
+        if resource.names_are_unique:
+            return str(self.call(resource.create_operation, **request)[resource.arn_member])
+        once = Config(retries={"total_max_attempts": 1})
+        client = self.get_client_type(region_name=self.region_name, config=self.config.merge(once))
+        method = getattr(client, resource.create_operation)
+        may_be_lost = False
+
+        def ask() -> str:
+            nonlocal may_be_lost
+            arn = find_lost() if may_be_lost else None
+            if arn is not None:
+                return arn
+            try:
+                return str(method(**request)[resource.arn_member])
+            except Exception as error:
+                may_be_lost = may_be_lost or not is_throttling(error)
+                raise
+
+        return self._patiently(ask)
 
     def describe(self, resource: PersonalizeResource, arn: str) -> dict[str, Any]:
         """Describe a resource.
@@ -519,8 +542,7 @@ class PersonalizeHook(AwsBaseHook):
                 self.raise_failed(resource, arn, description, cause=cause)
         raise PersonalizeJobTimeoutError.about(
             resource,
-            f"was still {known['status']}{unseen} after {limit:g} seconds, the limit; it keeps running, and the next "
-            "attempt adopts it",
+            f"was still {known['status']}{unseen} after {limit:g} seconds, the limit; {resource.outlives}",
             known,
         ) from cause
 

@@ -25,6 +25,8 @@ class PersonalizeResource:
     :param input_member: path of members to the location it reads.
     :param output_member: path of members to the location it writes.
     :param listing: the member of a List answer, where it is not the noun's plural.
+    :param names_are_unique: whether a second one of the same name is refused. Where an ARN ends in the name it must be;
+        otherwise nobody promises it.
     :param parent_member: the member that names what it is made from: the model of a job, the dataset of an import. A
         List operation takes it as a filter.
     """
@@ -36,6 +38,7 @@ class PersonalizeResource:
     output_member: tuple[str, ...] = ()
     listing: str = ""
     parent_member: str = ""
+    names_are_unique: bool = True
 
     @property
     def kind(self) -> str:
@@ -99,16 +102,27 @@ class PersonalizeResource:
             "output_uri": _at(description, self.output_member),
         }
 
+    @property
+    def outlives(self) -> str:
+        """What to say when the limit of a task is reached: what becomes of the resource, and what to do."""
+        if not self.parent_member:
+            return "it goes on, and the next attempt waits for it"
+        return (
+            "it keeps running, and a retry adopts it. If it is ACTIVE by the time you look, mark the task as a "
+            "success, or clear it with max_age set: a clear alone would start a new one"
+        )
+
     def left_behind(self, arn: str) -> str:
         """What to say when a task is killed: the truth about what it leaves running."""
         if self.noun == "solution_version":
             return (
                 f"The task was stopped, the training was not: {arn} goes on and will be billed. The next attempt of "
-                "this task adopts it. To end it, call StopSolutionVersionCreation; a stopped training cannot resume."
+                "this task adopts it while it runs. To end it, call StopSolutionVersionCreation; a stopped training "
+                "cannot resume."
             )
         return (
             f"The task was stopped, the {self.label} was not: {arn} goes on and will be billed, since Amazon "
-            "Personalize has no operation that stops it. The next attempt of this task adopts it."
+            "Personalize has no operation that stops it. The next attempt of this task adopts it while it runs."
         )
 
 
@@ -140,7 +154,10 @@ DATASET_IMPORT_JOB = PersonalizeResource(
     parent_member="datasetArn",
 )
 SOLUTION_VERSION = PersonalizeResource(
-    "solution_version", failed_statuses=("CREATE FAILED", "CREATE STOPPED"), parent_member="solutionArn"
+    "solution_version",
+    failed_statuses=("CREATE FAILED", "CREATE STOPPED"),
+    parent_member="solutionArn",
+    names_are_unique=False,
 )
 DATASET_GROUP = PersonalizeResource("dataset_group")
 SCHEMA = PersonalizeResource("schema")

@@ -6,6 +6,7 @@ import random
 import time
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
 
@@ -32,6 +33,7 @@ from airflow_provider_personalize.hooks.personalize import (
     LIMIT_EXCEEDED,
     REFUSED,
     PersonalizeHook,
+    existing_arn,
 )
 from airflow_provider_personalize.hooks.resources import ACTIVE, SOLUTION_VERSION, PersonalizeResource
 from airflow_provider_personalize.hooks.waiting import progress
@@ -44,7 +46,7 @@ from airflow_provider_personalize.links.personalize import (
 from airflow_provider_personalize.operators import fields, lineage
 from airflow_provider_personalize.operators.identity import differences, numbered
 from airflow_provider_personalize.operators.intent import POLICIES, Intent
-from airflow_provider_personalize.operators.record import recall
+from airflow_provider_personalize.operators.record import begin, recall, remember
 from airflow_provider_personalize.triggers.personalize import (
     PersonalizeSlotTrigger,
     PersonalizeTrigger,
@@ -72,7 +74,7 @@ class PersonalizeJobOperator(AwsBaseOperator[PersonalizeHook]):
         ``adopt`` it when it is of the same request, and fail otherwise; ``rename`` to the next free number; or
         ``fail``. A retry adopts its own job whatever this says. docs/operators.md has every case.
     :param max_age: reuse an ``ACTIVE`` job of the same request that was created at most so long ago, whoever created
-        it: a timedelta or seconds (templated). None: never. A task that was cleared does not ask.
+        it: a timedelta or seconds (templated). None: never. A task that had finished and was cleared does not ask.
     :param tags: tags of the job (templated): ``{key: value}``, or a list of ``{"tagKey": ..., "tagValue": ...}``, or
         the JSON text of either.
     :param create_job_kwargs: more members of the create request, in the API's spelling (templated), or their JSON
@@ -84,8 +86,7 @@ class PersonalizeJobOperator(AwsBaseOperator[PersonalizeHook]):
         ``service_config.personalize.waiter_delay``, else 60.
     :param waiter_max_attempts: how many polls at most (templated). Together with ``waiter_delay`` (60 where it is
         None) it is the limit in seconds: 24 hours by default, the same in every mode, for room in the service and
-        the job itself together. A limit reached fails the attempt and leaves the job running; the next attempt
-        adopts it.
+        the job itself together. A limit reached fails the attempt and leaves the job running; a retry adopts it.
     :param aws_conn_id: The Airflow connection used for AWS credentials, and for where Personalize is (see
         :mod:`airflow_provider_personalize.hooks.personalize`). One that does not exist is an error.
     :param region_name: AWS region_name. If not specified then the default boto3 behaviour is used.
@@ -218,13 +219,19 @@ class PersonalizeJobOperator(AwsBaseOperator[PersonalizeHook]):
     def _run(self, context: Context, *, began: float, pause: float | None = None) -> str:
         self._began = began
         self.hook.give_up_at = began + self._limit
-        request = self._complete_request()
         self._pause = pause
+        given = self.given_name()
+        # A default name is the task's own whatever is written down.
+        record = begin(context, self.log) if given else recall(context, self.log)
+        request = self._complete_request()
+        # A connection that leads nowhere is an error before a name is noted as asked for.
+        self.hook.conn  # noqa: B018
         intent = Intent(
             operator=self,
             context=context,
             request=request,
-            given=self.given_name(),
+            record=record,
+            given=given,
             policy=fields.choice("if_exists", self.if_exists, *POLICIES),
             max_age=fields.duration("max_age", self.max_age),
         )
@@ -242,18 +249,34 @@ class PersonalizeJobOperator(AwsBaseOperator[PersonalizeHook]):
 
     # Asking for the job ----------------------------------------------------------------------------------------------
 
-    def create(self, name: str, request: dict[str, Any]) -> tuple[str | None, dict[str, Any] | None]:
+    def create(
+        self, name: str, request: dict[str, Any], *, may_exist: bool
+    ) -> tuple[str | None, dict[str, Any] | None]:
         """Ask for the job until there is room for it.
 
+        :param may_exist: whether it may have been asked for before.
         :return: its ARN; or the description of the job that has this name.
         """
         resolved = {self.resource.name_member: name, **self.resolved(request)}
         pause = self._pause or self._delay
         looked = False
         self._asked_for = name
+        lost: dict[str, Any] | None = None
+
+        def find_lost() -> str | None:
+            nonlocal lost
+            lost = self._found_soon(name, request)
+            return None if lost is None else str(lost[self.resource.arn_member])
+
+        if may_exist and not self.resource.names_are_unique:
+            existing = self.existing(name, request)
+            if existing is not None:
+                return None, existing
         while True:
             try:
-                arn = self.hook.create(self.resource, resolved)
+                arn = self.hook.create(self.resource, resolved, find_lost)
+                if lost is not None:
+                    return None, lost
                 self.log.info("Created %s %s", self.resource.label, arn)
                 return arn, None
             except ParamValidationError as error:
@@ -279,13 +302,23 @@ class PersonalizeJobOperator(AwsBaseOperator[PersonalizeHook]):
             pause = min(pause * 2, LONGEST_PAUSE)
 
     def _created_before(self, name: str, request: dict[str, Any], refusal: ClientError) -> dict[str, Any]:
-        """Describe the job that has the name; one that was created just now may take the service a moment to find."""
+        """Describe the job that has the name."""
+        description = self._found_soon(name, request)
+        if description is None:
+            arn = existing_arn(refusal)
+            description = self.hook.find(self.resource, arn) if arn else None
+        if description is None:
+            raise refusal
+        return description
+
+    def _found_soon(self, name: str, request: dict[str, Any]) -> dict[str, Any] | None:
+        """As :meth:`existing`; one that was created just now may take the service a moment to find."""
         for pause in (1, 2, 4, 0):
             description = self.existing(name, request)
             if description is not None:
                 return description
             time.sleep(pause)
-        raise refusal
+        return None
 
     def _require_a_model(self, resolved: dict[str, Any]) -> None:
         """A solution version that is being trained is worth waiting for; one that failed is not."""
@@ -423,7 +456,7 @@ class PersonalizeJobOperator(AwsBaseOperator[PersonalizeHook]):
             return super().resume_execution(next_method, next_kwargs, context)
         except TaskDeferralTimeout as error:
             record = recall(context, self.log)
-            if record is None:
+            if record is None or not record.has_asked:
                 raise
             limit = min(self._limit, (self.execution_timeout or timedelta.max).total_seconds())
             if record.arn is None:
@@ -455,6 +488,9 @@ class PersonalizeJobOperator(AwsBaseOperator[PersonalizeHook]):
         arn = str(facts["job_arn"])
         if facts["status"]:
             self.log.info("Amazon Personalize %s %s is %s", self.resource.label, arn, facts["status"])
+        record = recall(context, self.log)
+        if record is not None and not record.finished:
+            remember(context, replace(record, finished=True), self.log)
         lineage.tell_assets(context, self.outlets, facts)
         lineage.collect(self.hook, [facts["input_uri"] or ""], [facts["output_uri"] or ""], self.log)
         return arn

@@ -15,17 +15,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow_provider_personalize.exceptions import Difference
+from airflow_provider_personalize.operators.record import JobRecord, clear_number
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_personalize.operators.record import JobRecord
-
 LONGEST_NAME = 63
 _DIGITS = 12
 _ROOM_FOR_NUMBER = len("-999")
-# Describe answers have no tags.
-_NEVER_DESCRIBED = frozenset({"tags"})
+# Tags say who pays, not what is done; and Describe answers have none.
+_NOT_COMPARED = frozenset({"tags"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +33,14 @@ class Attempts:
 
     Airflow sets ``max_tries`` to the number of retries, and a clear adds the attempts made so far. So the difference
     stays over retries and changes with a clear. A Dag that is deployed with other ``retries`` while the task is under
-    way changes it, too, but not ``max_tries``: there, the record of an earlier attempt decides.
+    way changes it, too, but not ``max_tries``: there, the record of an earlier attempt decides. A Dag that is deployed
+    with fewer ``retries`` and then cleared may come to the same ``max_tries`` as before: there, the Dag run's
+    ``clear_number`` decides, which any clear of one of its tasks changes.
 
     :ivar generation: how many attempts had been made when the task was last cleared; 0 when it never was.
     :ivar attempt: which attempt since then this one is, from 1.
     :ivar max_tries: Airflow's, as it was for this attempt.
+    :ivar clear_number: the Dag run's; None where Airflow does not tell.
     """
 
     dag_id: str
@@ -48,6 +50,7 @@ class Attempts:
     generation: int
     attempt: int = 1
     max_tries: int = 0
+    clear_number: int | None = None
 
     @classmethod
     def of(cls, context: Context, retries: int, record: JobRecord | None) -> Self:
@@ -57,11 +60,17 @@ class Attempts:
         """
         instance: Any = context["ti"]
         map_index = getattr(instance, "map_index", None)
-        if record is not None and record.max_tries == instance.max_tries:
-            generation = record.generation
+        clears = clear_number(context)
+        # Right after a clear, this is the number of attempts made.
+        before = instance.max_tries - retries
+        if record is None:
+            generation = max(0, before)
+        elif record.max_tries != instance.max_tries or (
+            record.clear_number != clears and record.generation < before < instance.try_number
+        ):
+            generation = max(record.generation + 1, before)
         else:
-            first = 0 if record is None else record.generation + 1
-            generation = max(first, instance.max_tries - retries)
+            generation = record.generation
         return cls(
             dag_id=instance.dag_id,
             task_id=instance.task_id,
@@ -70,6 +79,7 @@ class Attempts:
             generation=generation,
             attempt=getattr(instance, "try_number", generation + 1) - generation,
             max_tries=instance.max_tries,
+            clear_number=clears,
         )
 
     @property
@@ -87,12 +97,20 @@ class Attempts:
         """
         readable = re.sub(r"[^a-zA-Z0-9_-]+", "-", f"{prefix}{self.dag_id}-{self.task_id}")
         readable = readable.lstrip("-_")[: LONGEST_NAME - _ROOM_FOR_NUMBER - _DIGITS - 1].rstrip("-_")
-        instance = (self.dag_id, self.task_id, self.run_id, self.map_index, self.generation)
-        return f"{readable or 'job'}-{fingerprint(prefix, *instance, request)}"
+        digits = fingerprint(prefix, *self._instance, self.generation, request)
+        return f"{readable or 'job'}-{digits}"
+
+    def fingerprint(self, request: Mapping[str, Any]) -> str:
+        """12 hex digits that stand for this task instance and the request, whatever the prefix and the generation."""
+        return fingerprint(*self._instance, request)
+
+    @property
+    def _instance(self) -> tuple[str, str, str, int]:
+        return self.dag_id, self.task_id, self.run_id, self.map_index
 
 
 def fingerprint(*parts: Any) -> str:
-    """12 hex digits that stand for ``parts``, whatever the order of keys and tags in them."""
+    """12 hex digits that stand for ``parts``, whatever the order of keys in them, and whatever their tags."""
     canonical = json.dumps([_canonical(part) for part in parts], sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(canonical.encode()).hexdigest()[:_DIGITS]
 
@@ -100,8 +118,7 @@ def fingerprint(*parts: Any) -> str:
 def _canonical(part: Any) -> Any:
     if not isinstance(part, Mapping):
         return part
-    tags = part.get("tags")
-    return {**part, "tags": sorted(tags, key=lambda tag: str(tag["tagKey"]))} if tags else part
+    return {member: content for member, content in part.items() if member not in _NOT_COMPARED}
 
 
 def numbered(name: str, number: int) -> str:
@@ -129,7 +146,7 @@ def differences(request: Mapping[str, Any], description: Mapping[str, Any], path
     found = []
     for member, wanted in request.items():
         existing = description.get(member)
-        if member in _NEVER_DESCRIBED or _same(wanted, existing):
+        if member in _NOT_COMPARED or _same(wanted, existing):
             continue
         if isinstance(wanted, Mapping) and isinstance(existing, Mapping):
             found += differences(wanted, existing, f"{path}{member}.")

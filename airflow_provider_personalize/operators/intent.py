@@ -1,8 +1,9 @@
 """One job per intent: which job is a task instance's own, and what becomes of a name that is taken.
 
 A name of the default kind can only be this task instance's: it holds a hash of it. A name that the user chose may be
-anyone's, so what decides there is the record that the task instance wrote before it asked for the job; where there is
-no record, a retry takes a job of the same request for its own, since the other mistake would be paid for.
+anyone's, so what decides there is the record that the task instance wrote before it asked for the job, or that it has
+not asked for any; where there is no record, a retry takes a job of the same request for its own, since the other
+mistake would be paid for.
 docs/operators.md has the rules as a table.
 """
 
@@ -16,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_personalize._compat import conf
 from airflow_provider_personalize.exceptions import PersonalizeConflictError, PersonalizeInputError
-from airflow_provider_personalize.operators.identity import Attempts, differences, fingerprint, numbered
-from airflow_provider_personalize.operators.record import JobRecord, recall, remember
+from airflow_provider_personalize.operators.identity import Attempts, differences, numbered
+from airflow_provider_personalize.operators.record import JobRecord, remember
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -36,6 +37,7 @@ class Intent:
     :param given: the name that the user chose; None for the default one.
     :param policy: ``if_exists``.
     :param max_age: how old a job of someone else may be to serve as well; None: none does.
+    :param record: what an earlier attempt wrote down.
     """
 
     operator: PersonalizeJobOperator
@@ -44,6 +46,7 @@ class Intent:
     given: str | None
     policy: str
     max_age: timedelta | None
+    record: JobRecord | None
 
     def fulfilled(self, *, found_no_room: bool = False) -> str:
         """The ARN of this task instance's own job; else, after a clear, of its former one if that still runs; else of a
@@ -52,11 +55,13 @@ class Intent:
         :param found_no_room: whether an earlier try is known to have created nothing.
         :raises PersonalizeConflictError: when the name is taken, and ``if_exists`` does not allow for it.
         """
-        record = recall(self.context, self.operator.log)
+        record = self.record
         attempts = Attempts.of(self.context, self.operator.retries or 0, record)
-        wanted = self._wanted(attempts, record)
+        # A task that has never asked for a job has none to start over from.
+        was_cleared = attempts.were_cleared and (record is None or record.has_asked)
+        wanted = self._wanted(attempts, was_cleared=was_cleared)
         resumed = record is not None and record.is_for(wanted)
-        found = None
+        found = left_running = None
         if record is not None and resumed:
             description = self._described(record)
             if description is not None and not self._has_failed(description):
@@ -64,45 +69,74 @@ class Intent:
             # A job taken over from before a clear, or from somebody else, has not used up a name of this one's.
             used = description is not None and self._name(description) == numbered(record.name, record.number)
             wanted = replace(record, arn=None, number=record.number + used)
-        elif attempts.were_cleared:
-            found = self._still_running(attempts, record)
-        # One that was asked for may exist, so it comes first.
-        if found is None and not attempts.were_cleared and (found_no_room or not resumed):
+        else:
+            if was_cleared:
+                found = self._still_running(attempts)
+            left_running = self._running_for_another_request(wanted)
+        # One that was asked for may exist, so it comes first. A clear of a task that had finished wants a new one.
+        if found is None and not (was_cleared and wanted.finished) and (found_no_room or not resumed):
             found = self._recent()
-        if found is not None:
+        if found is None:
+            found = self._created(wanted, attempts, found_no_room=found_no_room)
+        else:
             remember(self.context, replace(wanted, arn=found), self.operator.log)
-            return found
-        return self._created(wanted, record, attempts)
+        if left_running not in (None, found):
+            self.operator.log.warning(
+                "%s, which an earlier attempt of this task started with another request, still runs, cannot be "
+                "cancelled, and will be billed as well as %s. Does a template render differently on each attempt?",
+                left_running,
+                found,
+            )
+        return found
 
-    def _wanted(self, attempts: Attempts, record: JobRecord | None) -> JobRecord:
+    def _wanted(self, attempts: Attempts, *, was_cleared: bool) -> JobRecord:
         """What to write down: the name, and its first choice that no former job of this task instance can have.
 
         An attempt uses up one choice at most. So after a clear a given name goes on after the number of attempts, which
         is the same on every attempt, also where nothing was written down.
         """
+        record, intended = self.record, attempts.fingerprint(self.request)
         name = self.given or attempts.name(self.request, _prefix())
         number = 1
         if self.given:
-            number = attempts.generation + 1 if attempts.were_cleared else 1
+            number = attempts.generation + 1 if was_cleared else 1
             if record is not None and record.name == name:
                 number = max(number, record.number + (record.arn is not None))
-        return JobRecord(name, number, attempts.generation, attempts.max_tries, fingerprint(self.request))
+        elif record is not None and (record.generation, record.fingerprint) == (attempts.generation, intended):
+            # Whatever the prefix is by now.
+            name = record.name
+        return JobRecord(
+            name,
+            number,
+            attempts.generation,
+            attempts.max_tries,
+            intended,
+            clear_number=attempts.clear_number,
+            finished=was_cleared if record is None else record.finished,
+        )
 
     # Jobs that are there already -------------------------------------------------------------------------------------
 
-    def _still_running(self, attempts: Attempts, record: JobRecord | None) -> str | None:
+    def _still_running(self, attempts: Attempts) -> str | None:
         """The job of this task before it was cleared, if it is of the same request and still runs.
 
         A clear means to start over, but that job cannot be cancelled: a second one would be paid for beside it.
         """
-        same = record is not None and record.fingerprint == fingerprint(self.request)
-        description = self._described(record) if same else None
+        same = self.record is not None and self.record.fingerprint == attempts.fingerprint(self.request)
+        description = self._described(self.record) if same else None
         if description is None or not self.operator.runs(description):
             description = self.operator.running(self._former_names(attempts), self.request)
         if description is None or self._conflicts(description):
             return None
         self.operator.log.warning("The task was cleared, but its former job still runs and cannot be cancelled.")
         return self._adopted(description)
+
+    def _running_for_another_request(self, wanted: JobRecord) -> str | None:
+        """The job of an earlier attempt that is left running, since the request has changed."""
+        if self.record is None or self.record.fingerprint == wanted.fingerprint:
+            return None
+        description = self._described(self.record)
+        return self._arn(description) if description is not None and self.operator.runs(description) else None
 
     def _former_names(self, attempts: Attempts) -> Iterator[Iterable[str]]:
         """Names that jobs of this task can have had before it was cleared, the latest first.
@@ -134,13 +168,15 @@ class Intent:
 
     # A new one -------------------------------------------------------------------------------------------------------
 
-    def _created(self, wanted: JobRecord, record: JobRecord | None, attempts: Attempts) -> str:
+    def _created(self, wanted: JobRecord, attempts: Attempts, *, found_no_room: bool) -> str:
+        record = self.record
         for number in range(wanted.number, wanted.number + MOST_NAMES):
             claim = replace(wanted, number=number)
             noted = record is not None and (record.name, record.number) == (claim.name, number)
             own = not self.given or noted or (record is None and attempts.attempt > 1)
             changed = noted and record is not None and record.fingerprint != claim.fingerprint
-            arn = self._claimed(claim, own=own, changed=changed)
+            may_exist = not found_no_room and (noted or attempts.attempt > 1)
+            arn = self._claimed(claim, own=own, changed=changed, may_exist=may_exist)
             if arn is not None:
                 return arn
         raise PersonalizeInputError(
@@ -148,26 +184,34 @@ class Intent:
             "failure reason of the last one, or give another job_name."
         )
 
-    def _claimed(self, claim: JobRecord, *, own: bool, changed: bool) -> str | None:
+    def _claimed(self, claim: JobRecord, *, own: bool, changed: bool, may_exist: bool) -> str | None:
         """Create the job of this name; when the name is taken, adopt the one that has it, if that is right.
 
         :param own: whether a job of this name is this task instance's.
         :param changed: whether it is known to be of another request.
+        :param may_exist: whether an earlier attempt may have asked for it.
         :return: its ARN; None when the name cannot be used and the next one is to be tried.
         """
-        name = numbered(claim.name, claim.number)
+        name, log = numbered(claim.name, claim.number), self.operator.log
+        unasked = self.record is not None and not self.record.has_asked
         if not own and self.policy != "adopt":
             # Looked for before it is asked for: afterwards, a job of this name may be the answer.
             other = self.operator.existing(name, self.request)
             if other is not None:
                 self._pass_by(other)
                 return None
-        remember(self.context, claim, self.operator.log)
-        arn, description = self.operator.create(name, self.request)
+        remember(self.context, claim, log, must=unasked)
+        arn, description = self.operator.create(name, self.request, may_exist=may_exist)
         if description is not None:
-            arn = self._settled(description, changed=changed)
+            try:
+                arn = self._settled(description, changed=changed)
+            except PersonalizeConflictError:
+                # It is somebody else's, so this task has asked for no more than before.
+                if self.record is not None and not own:
+                    remember(self.context, self.record, log)
+                raise
         if arn is not None:
-            remember(self.context, replace(claim, arn=arn), self.operator.log)
+            remember(self.context, replace(claim, arn=arn), log)
         return arn
 
     def _pass_by(self, description: dict[str, Any]) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from heapq import nlargest
 from itertools import chain
 from typing import Any
 
 from airflow_provider_personalize.hooks.resources import DATASET_IMPORT_JOB, SOLUTION_VERSION
 from airflow_provider_personalize.operators import fields
 from airflow_provider_personalize.operators.base import PersonalizeJobOperator
+
+# A version's name is known by a Describe call alone. This task's own versions are among the newest.
+MOST_VERSIONS = 100
 
 
 class PersonalizeDatasetImportJobOperator(PersonalizeJobOperator):
@@ -115,7 +119,7 @@ class PersonalizeSolutionVersionOperator(PersonalizeJobOperator):
         )
 
     def existing(self, name: str, request: dict[str, Any]) -> dict[str, Any] | None:
-        """Look through the solution's versions, newest first: their ARNs end in an id, not in the name."""
+        """Look through the solution's newest versions: their ARNs end in an id, not in the name."""
         return self._named({name}, self.hook.summaries(SOLUTION_VERSION, solutionArn=request["solutionArn"]), request)
 
     def running(self, names: Iterable[Iterable[str]], request: dict[str, Any]) -> dict[str, Any] | None:
@@ -128,7 +132,7 @@ class PersonalizeSolutionVersionOperator(PersonalizeJobOperator):
         # Describe shows a name as it was given, or behind the solution's.
         solution = request["solutionArn"].rpartition("/")[2]
         spellings = names | {f"{solution}/{name}" for name in names}
-        for version in sorted(versions, key=lambda version: version["creationDateTime"], reverse=True):
+        for version in nlargest(MOST_VERSIONS, versions, key=lambda version: version["creationDateTime"]):
             description = self.hook.describe(SOLUTION_VERSION, version["solutionVersionArn"])
             if description.get("name") in spellings:
                 return description

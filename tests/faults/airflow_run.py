@@ -86,6 +86,7 @@ class TaskInstance:
     errors: list[BaseException] = field(default_factory=list)
     tries: int = 0
     max_tries: int = -1
+    clears: int = 0
 
     def run(self) -> TaskInstance:
         """All attempts, until one succeeds or none is left."""
@@ -99,6 +100,7 @@ class TaskInstance:
     def clear(self) -> TaskInstance:
         """As the UI does; what is in the task state store stays there."""
         self.max_tries = self.tries + self.retries
+        self.clears += 1
         self.state = "cleared"
         return self
 
@@ -106,7 +108,8 @@ class TaskInstance:
         if self.max_tries < 0:
             self.max_tries = self.retries
         self.tries += 1
-        here = self.context(**{"max_tries": self.max_tries, "store": self.store, **self.place})
+        known = {"max_tries": self.max_tries, "clear_number": self.clears, "store": self.store}
+        here = self.context(**{**known, **self.place})
         begin = datetime.fromtimestamp(time.time(), tz=UTC)
         here["ti"].get_first_reschedule_date = lambda _: begin
         here["ti"].try_number = self.tries

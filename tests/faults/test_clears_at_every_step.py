@@ -78,7 +78,7 @@ def begin_anew(service: Judge) -> set[str]:
     return {arn for arn in service.created if service.status(arn) == ACTIVE}
 
 
-PLAIN: dict[str, Any] = {"name": None, "policy": "adopt", "lives": [["CREATE IN_PROGRESS", ACTIVE]]}
+PLAIN: dict[str, Any] = {"name": None, "policy": "adopt", "lives": [["CREATE IN_PROGRESS", ACTIVE]], "unique": True}
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
@@ -89,6 +89,7 @@ PLAIN: dict[str, Any] = {"name": None, "policy": "adopt", "lives": [["CREATE IN_
     policy=st.sampled_from(["adopt", "rename", "fail"]),
     lives=lives,
     moves=moves,
+    unique=st.booleans(),
 )
 @example(kind="inference", mode="sync", moves=[Attempt({}, 1), CLEAR, REDEPLOY, Attempt({}, 1)], **PLAIN)
 @example(
@@ -98,10 +99,18 @@ PLAIN: dict[str, Any] = {"name": None, "policy": "adopt", "lives": [["CREATE IN_
     **PLAIN,
 )
 def test_no_order_of_attempts_clears_and_faults_starts_two_jobs_of_one_intent(
-    kind: str, mode: str, name: str | None, policy: str, lives: list[list[str]], moves: list[Any], world: World
+    kind: str,
+    mode: str,
+    name: str | None,
+    policy: str,
+    lives: list[list[str]],
+    moves: list[Any],
+    unique: bool,
+    world: World,
 ) -> None:
     steps = Steps()
     service = Judge(steps, lives)
+    service.version_names_are_unique = unique
     world.answering[0] = service
     polls = 1
     task = TaskInstance(

@@ -37,6 +37,18 @@ def test_a_process_that_dies_at_any_step_costs_no_second_job(kind: str, mode: st
         check(run, service)
 
 
+@pytest.mark.parametrize("mode", OPERATOR_MODES)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_no_fault_at_any_step_costs_a_second_training_though_the_service_takes_a_name_twice(
+    fault: str, mode: str, world: World
+) -> None:
+    _, undisturbed = world.run("training", mode, LIFE, version_names_are_unique=False)
+    for step in range(len(undisturbed.steps.taken)):
+        run, service = world.run("training", mode, LIFE, faults={step: fault}, version_names_are_unique=False)
+        assert (len(service.created), run.state) == (1, "success"), undisturbed.steps.taken[step]
+        check(run, service)
+
+
 @st.composite
 def lives(draw: st.DrawFn) -> list[list[str]]:
     """What becomes of the first job, the second, ...: some failures, and then success, failure for ever, or no end."""
@@ -48,13 +60,15 @@ def lives(draw: st.DrawFn) -> list[list[str]]:
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-@given(data=st.data(), kind=st.sampled_from(list(BUILDS)), mode=st.sampled_from(MODES))
+@given(data=st.data(), kind=st.sampled_from(list(BUILDS)), mode=st.sampled_from(MODES), unique=st.booleans())
 def test_jobs_are_as_many_as_have_failed_and_one_and_the_task_succeeds_exactly_when_the_last_is_active(
-    data: st.DataObject, kind: str, mode: str, world: World
+    data: st.DataObject, kind: str, mode: str, unique: bool, world: World
 ) -> None:
     drawn = data.draw(lives(), label="lives")
     faults = data.draw(st.dictionaries(st.integers(0, 25), st.sampled_from(FAULTS), max_size=5), label="faults")
-    run, service = world.run(kind, mode, *drawn, faults=faults, retries=len(faults) + len(drawn))
+    run, service = world.run(
+        kind, mode, *drawn, faults=faults, retries=len(faults) + len(drawn), version_names_are_unique=unique
+    )
     check(run, service)
     if mode in OPERATOR_MODES and "FAILED" not in drawn[-1][-1]:
         assert len(service.created) == len(drawn)

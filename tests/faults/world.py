@@ -22,10 +22,17 @@ class World:
         self.context, self.answering = context, answering
 
     def run(
-        self, kind: str, mode: str, *lives: list[str], faults: dict[int, str] | None = None, retries: int = 1
+        self,
+        kind: str,
+        mode: str,
+        *lives: list[str],
+        faults: dict[int, str] | None = None,
+        retries: int = 1,
+        version_names_are_unique: bool = True,
     ) -> tuple[Run, SteppingService]:
         steps = Steps(faults)
         service = SteppingService(steps, list(lives))
+        service.version_names_are_unique = version_names_are_unique
         self.answering[0] = service
         store = SteppingStore(steps)
         run = Run(

@@ -152,7 +152,8 @@ def context() -> Callable[..., dict[str, Any]]:
             xcoms=xcoms,
             stats_tags={},
         )
-        return {"ti": instance, "task_state_store": given.get("store", store)}
+        run = SimpleNamespace(clear_number=given.get("clear_number", 0))
+        return {"ti": instance, "dag_run": run, "task_state_store": given.get("store", store)}
 
     return build
 

@@ -14,6 +14,7 @@ from airflow_provider_personalize.operators.batch_jobs import (
     PersonalizeBatchSegmentJobOperator,
 )
 from airflow_provider_personalize.operators.training import (
+    MOST_VERSIONS,
     PersonalizeDatasetImportJobOperator,
     PersonalizeSolutionVersionOperator,
 )
@@ -201,6 +202,64 @@ def test_a_training_is_found_whichever_way_its_name_is_spelled(
         service.add("solution-version", f"other{number}", arn=f"{SOLUTION}/{number}", solutionArn=SOLUTION)
     service.refuse("CreateSolutionVersion", "ResourceAlreadyExistsException")
     assert train(job_name="job").execute(context()) == arn
+
+
+@pytest.mark.parametrize("named", [None, "job"])
+@pytest.mark.parametrize("stored", [True, False], ids=["with a record", "without a record"])
+def test_a_training_is_found_again_though_the_service_takes_a_name_twice(
+    stored: bool, named: str | None, service: Service, context: Context
+) -> None:
+    service.version_names_are_unique = False
+    service.statuses = ["CREATE IN_PROGRESS"]
+    where: dict[str, Any] = {"max_tries": 2} | ({} if stored else {"store": None})
+    first = train(job_name=named, retries=2).execute(context(**where))
+    for attempt in (2, 3):
+        assert train(job_name=named, retries=2).execute(context(**where, try_number=attempt)) == first
+    assert created(service) == 1
+
+
+def test_a_lost_answer_costs_no_second_training_though_the_service_takes_a_name_twice(
+    service: Service, context: Context
+) -> None:
+    service.version_names_are_unique = False
+    service.lost = ["CreateSolutionVersion"]
+    arn = train().execute(context())
+    assert list(service.resources) == [arn]
+    # botocore itself did not ask again either.
+    assert len(service.called("CreateSolutionVersion")) == 1
+
+
+def test_a_lost_answer_costs_no_second_training_though_it_is_listed_late(service: Service, context: Context) -> None:
+    service.version_names_are_unique = False
+    service.lost = ["CreateSolutionVersion"]
+    service.listed_late = 2
+    arn = train().execute(context())
+    assert list(service.resources) == [arn]
+
+
+def test_a_training_that_was_not_asked_for_at_all_is_asked_for_again(service: Service, context: Context) -> None:
+    service.unreachable = {"CreateSolutionVersion": 2}
+    assert train().execute(context()) in service.resources
+    assert len(service.called("CreateSolutionVersion")) == 3
+
+
+def test_a_first_training_looks_for_no_other(service: Service, context: Context) -> None:
+    train().execute(context())
+    assert service.called("ListSolutionVersions") == []
+
+
+def test_among_many_versions_only_the_newest_are_looked_at(service: Service, context: Context) -> None:
+    for number in range(150):
+        service.add("solution-version", f"v{number}", arn=f"{SOLUTION}/{number}", solutionArn=SOLUTION)
+    train(retries=1).execute(context(max_tries=1, try_number=2, store=None))
+    assert len(service.called("DescribeSolutionVersion")) == MOST_VERSIONS
+
+
+def test_a_name_of_long_ago_is_described_by_the_arn_that_the_refusal_names(service: Service, context: Context) -> None:
+    old = train(job_name="job").execute(context(run_id="long ago", store=None))
+    for number in range(150):
+        service.add("solution-version", f"v{number}", arn=f"{SOLUTION}/v{number}", solutionArn=SOLUTION)
+    assert train(job_name="job").execute(context(store=None)) == old
 
 
 def test_a_record_of_another_request_is_no_shortcut(service: Service, context: Context) -> None:

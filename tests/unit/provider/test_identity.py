@@ -40,8 +40,17 @@ def test_another_request_has_another_name() -> None:
     assert ATTEMPTS.name({"numResults": 26}) != ATTEMPTS.name({"numResults": 25})
 
 
-def test_the_order_of_tags_is_no_part_of_the_request() -> None:
-    assert ATTEMPTS.name(REQUEST) == ATTEMPTS.name({**REQUEST, "tags": REQUEST["tags"][::-1]})
+@pytest.mark.parametrize("tags", [{}, {"tags": []}, {"tags": [{"tagKey": "a", "tagValue": "2"}]}])
+def test_tags_are_no_part_of_the_request(tags: dict[str, object]) -> None:
+    other = {"numResults": 25, **tags}
+    assert ATTEMPTS.name(REQUEST) == ATTEMPTS.name(other)
+    assert ATTEMPTS.fingerprint(REQUEST) == ATTEMPTS.fingerprint(other)
+
+
+def test_a_fingerprint_stands_for_task_instance_and_request_over_clears() -> None:
+    assert replace(ATTEMPTS, generation=3).fingerprint(REQUEST) == ATTEMPTS.fingerprint(REQUEST)
+    assert replace(ATTEMPTS, map_index=1).fingerprint(REQUEST) != ATTEMPTS.fingerprint(REQUEST)
+    assert ATTEMPTS.fingerprint({"numResults": 26}) != ATTEMPTS.fingerprint(REQUEST)
 
 
 def test_the_prefix_comes_first_and_is_part_of_the_hash() -> None:

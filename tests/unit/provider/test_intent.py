@@ -11,13 +11,19 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_personalize.exceptions import PersonalizeConflictError, PersonalizeInputError
+from airflow_provider_personalize.exceptions import (
+    PersonalizeConflictError,
+    PersonalizeConnectionError,
+    PersonalizeInputError,
+    PersonalizeJobTimeoutError,
+)
 
 from .conftest import Store
 from .service import ROLE, SOLUTION, VERSION, Service
 from .test_adoption import KINDS, Build, created, every_kind, inference, load, names, train
 
 Context = Callable[..., dict[str, Any]]
+policies = pytest.mark.parametrize("policy", ["adopt", "rename", "fail"])
 RUNNING, DONE, FAILED = "CREATE IN_PROGRESS", "ACTIVE", "CREATE FAILED"
 OTHER_REQUEST: dict[Build, dict[str, Any]] = {
     KINDS["CreateBatchInferenceJob"]: {"num_results": 7},
@@ -97,9 +103,131 @@ def test_a_failed_job_that_is_not_ones_own(
         assert last_name(service, operator.execute(context(store=Store()))) == expected
 
 
-# The name is taken by one's own job -----------------------------------------------------------------------------------
+class Killed(BaseException):
+    """The worker is gone."""
 
-policies = pytest.mark.parametrize("policy", ["adopt", "rename", "fail"])
+
+def kill_in_create(operator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker dies when the service has done what it was asked for, before the answer has come."""
+    send = operator.hook.create
+
+    def die(*arguments: Any) -> None:
+        send(*arguments)
+        raise Killed
+
+    monkeypatch.setattr(operator.hook, "create", die)
+
+
+# No job of one's own has been asked for -------------------------------------------------------------------------------
+
+SAME: dict[str, Any] = {}
+
+
+@every_kind
+@pytest.mark.parametrize(
+    ("policy", "same", "status"),
+    [
+        *(("fail", same, status) for same in (True, False) for status in (RUNNING, DONE, FAILED)),
+        *(("adopt", False, status) for status in (RUNNING, DONE)),
+    ],
+)
+def test_a_clear_does_not_undo_a_conflict(
+    policy: str, same: bool, status: str, create: str, build: Build, service: Service, context: Context
+) -> None:
+    other = put(service, status, build, context)
+    request = SAME if same else OTHER_REQUEST[build]
+    for clears in range(4):
+        where = context(max_tries=clears, try_number=clears + 1, clear_number=clears)
+        with pytest.raises(PersonalizeConflictError) as caught:
+            build(job_name="job", if_exists=policy, **request).execute(where)
+        assert caught.value.arn == other
+    assert created(service) == 1
+
+
+@every_kind
+@pytest.mark.parametrize(("policy", "expected"), [("rename", "job-2"), ("adopt", "job")])
+def test_a_conflict_is_undone_by_another_policy(
+    policy: str, expected: str, create: str, build: Build, service: Service, context: Context
+) -> None:
+    put(service, RUNNING, build, context)
+    with pytest.raises(PersonalizeConflictError):
+        build(job_name="job", if_exists="fail").execute(context())
+    arn = build(job_name="job", if_exists=policy).execute(context(max_tries=1, try_number=2))
+    assert last_name(service, arn) == expected
+
+
+def attempt_that_never_asks(build: Build, here: dict[str, Any], **arguments: Any) -> None:
+    with pytest.raises(PersonalizeConnectionError):
+        build(aws_conn_id="nobody_made_it", **arguments).execute(here)
+
+
+next_attempts = pytest.mark.parametrize("again", [{"max_tries": 2}, {"max_tries": 3}], ids=["a retry", "a clear"])
+
+
+@every_kind
+@next_attempts
+@pytest.mark.parametrize("status", [RUNNING, DONE])
+@pytest.mark.parametrize(
+    ("policy", "same", "expected"),
+    [
+        ("adopt", True, "job"),
+        ("adopt", False, PersonalizeConflictError),
+        ("rename", True, "job-2"),
+        ("rename", False, "job-2"),
+        ("fail", True, PersonalizeConflictError),
+        ("fail", False, PersonalizeConflictError),
+    ],
+)
+def test_the_policy_holds_as_at_first_after_an_attempt_that_died_before_it_asked(
+    policy: str,
+    same: bool,
+    expected: Any,
+    status: str,
+    again: dict[str, int],
+    create: str,
+    build: Build,
+    service: Service,
+    context: Context,
+) -> None:
+    put(service, status, build, context)
+    arguments = {"job_name": "job", "if_exists": policy, "retries": 2, **(SAME if same else OTHER_REQUEST[build])}
+    attempt_that_never_asks(build, context(max_tries=2), **arguments)
+    operator, here = build(**arguments), context(**again, try_number=2)
+    if expected is PersonalizeConflictError:
+        with pytest.raises(PersonalizeConflictError):
+            operator.execute(here)
+    else:
+        assert last_name(service, operator.execute(here)) == expected
+    assert created(service) == (2 if policy == "rename" else 1)
+
+
+@every_kind
+@policies
+@next_attempts
+def test_the_name_itself_is_asked_for_after_an_attempt_that_died_before_it_asked(
+    again: dict[str, int], policy: str, create: str, build: Build, service: Service, context: Context
+) -> None:
+    arguments = {"job_name": "job", "if_exists": policy, "retries": 2}
+    attempt_that_never_asks(build, context(max_tries=2), **arguments)
+    assert last_name(service, build(**arguments).execute(context(**again, try_number=2))) == "job"
+
+
+@policies
+def test_nothing_is_asked_for_while_the_store_holds_what_would_be_wrong_then(
+    policy: str, service: Service, context: Context
+) -> None:
+    class Full(Store):
+        def set(self, key: str, value: Any) -> None:
+            if self.values:
+                raise RuntimeError("no API server")
+            super().set(key, value)
+
+    with pytest.raises(RuntimeError, match="no API server"):
+        inference(job_name="job", if_exists=policy).execute(context(store=Full()))
+    assert created(service) == 0
+
+
+# The name is taken by one's own job -----------------------------------------------------------------------------------
 
 
 @every_kind
@@ -137,23 +265,31 @@ def test_a_retry_adopts_the_job_whose_creation_was_not_answered(
 def test_a_retry_after_a_worker_died_during_the_create_call_finds_its_job(
     policy: str, create: str, build: Build, service: Service, context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Killed(BaseException):
-        pass
-
     service.statuses = [RUNNING]
     operator = build(job_name="job", if_exists=policy, retries=1)
-    send = operator.hook.create
-
-    def die(*arguments: Any) -> None:
-        send(*arguments)
-        raise Killed
-
-    monkeypatch.setattr(operator.hook, "create", die)
+    kill_in_create(operator, monkeypatch)
     with pytest.raises(Killed):
         operator.execute(context(max_tries=1))
     arn = build(job_name="job", if_exists=policy, retries=1).execute(context(max_tries=1, try_number=2))
     assert last_name(service, arn) == "job"
     assert created(service) == 1
+
+
+@every_kind
+@policies
+def test_a_retry_after_a_worker_died_in_the_create_call_of_a_cleared_task_finds_its_job(
+    policy: str, create: str, build: Build, service: Service, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = {"job_name": "job", "if_exists": policy, "retries": 2}
+    build(**arguments).execute(context(max_tries=2))
+    service.statuses = [RUNNING]
+    operator = build(**arguments)
+    kill_in_create(operator, monkeypatch)
+    with pytest.raises(Killed):
+        operator.execute(context(**CLEARED))
+    arn = build(**arguments).execute(context(max_tries=3, try_number=3))
+    assert last_name(service, arn) == "job-2"
+    assert created(service) == 2
 
 
 @every_kind
@@ -246,6 +382,69 @@ def test_a_policy_that_is_none_is_an_error_before_anything_is_asked_for(service:
     assert service.calls == []
 
 
+# What changes between attempts ----------------------------------------------------------------------------------------
+
+
+@every_kind
+@pytest.mark.parametrize("name", [None, "job"])
+def test_other_tags_are_no_other_request(
+    name: str | None, create: str, build: Build, service: Service, context: Context
+) -> None:
+    service.statuses = [RUNNING]
+    first = build(job_name=name, retries=2, tags={"try": "1"}).execute(context(max_tries=2))
+    for store in ({}, {"store": None}):
+        again = build(job_name=name, retries=2, tags={"try": "2"})
+        assert again.execute(context(max_tries=2, try_number=2, **store)) == first
+    assert created(service) == 1
+
+
+@every_kind
+@pytest.mark.parametrize("status", [RUNNING, DONE])
+def test_another_prefix_for_names_keeps_the_job(
+    status: str, create: str, build: Build, service: Service, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.statuses = [status]
+    first = build(retries=2).execute(context(max_tries=2))
+    monkeypatch.setenv("AIRFLOW__PERSONALIZE__JOB_NAME_PREFIX", "prod-")
+    assert build(retries=2).execute(context(max_tries=2, try_number=2)) == first
+    assert created(service) == 1
+
+
+@every_kind
+def test_another_prefix_for_names_holds_after_a_clear(
+    create: str, build: Build, service: Service, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(retries=2).execute(context(max_tries=2))
+    monkeypatch.setenv("AIRFLOW__PERSONALIZE__JOB_NAME_PREFIX", "prod-")
+    assert last_name(service, build(retries=2).execute(context(**CLEARED))).startswith("prod-")
+
+
+@every_kind
+@pytest.mark.parametrize("again", [{"max_tries": 2}, {"max_tries": 3}], ids=["a retry", "a clear"])
+@pytest.mark.parametrize(("status", "warned"), [(RUNNING, True), (DONE, False), (FAILED, False)])
+@pytest.mark.parametrize("name", [None, "job"])
+def test_a_job_that_is_left_running_since_the_request_changed_is_named_beside_the_new_one(
+    name: str | None,
+    status: str,
+    warned: bool,
+    again: dict[str, int],
+    create: str,
+    build: Build,
+    service: Service,
+    context: Context,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    service.statuses = [status]
+    first = build(job_name=name, retries=2).execute(context(max_tries=2))
+    capsys.readouterr()
+    changed = build(job_name=name, retries=2, **OTHER_REQUEST[build])
+    second = changed.execute(context(**again, try_number=2))
+    said = [line for line in capsys.readouterr().out.splitlines() if "will be billed as well as" in line]
+    assert second != first
+    assert len(said) == warned
+    assert all(first in line and second in line for line in said)
+
+
 # A clear ------------------------------------------------------------------------------------------------------------
 
 # Cleared after one attempt, with two retries: Airflow sets max_tries to the attempts made plus the retries.
@@ -302,6 +501,29 @@ def test_a_retry_after_a_clear_keeps_the_former_job_when_that_has_finished_meanw
     build(retries=2).execute(context(**CLEARED))
     service.set_statuses(first, DONE)
     assert build(retries=2).execute(context(max_tries=3, try_number=3)) == first
+    assert created(service) == 1
+
+
+@every_kind
+@pytest.mark.parametrize("name", [None, "job"])
+def test_a_clear_after_fewer_retries_were_deployed_is_a_clear_though_max_tries_is_as_before(
+    name: str | None, create: str, build: Build, service: Service, context: Context
+) -> None:
+    first = build(job_name=name, retries=1).execute(context(max_tries=1))
+    second = build(job_name=name, retries=0).execute(context(max_tries=1, try_number=2, clear_number=1))
+    assert second != first
+    assert created(service) == 2
+
+
+@every_kind
+@pytest.mark.parametrize("name", [None, "job"])
+@pytest.mark.parametrize(("before", "after"), [(2, 2), (2, 3), (2, 0)])
+def test_a_clear_of_another_task_of_the_run_is_none_of_this_one(
+    before: int, after: int, name: str | None, create: str, build: Build, service: Service, context: Context
+) -> None:
+    first = build(job_name=name, retries=before).execute(context(max_tries=before))
+    again = build(job_name=name, retries=after)
+    assert again.execute(context(max_tries=before, try_number=2, clear_number=1)) == first
     assert created(service) == 1
 
 
@@ -433,6 +655,30 @@ def test_a_clear_does_not_reuse(create: str, build: Build, service: Service, con
     first = build(max_age=3600, retries=2).execute(context(max_tries=2))
     recently(service, first, 1)
     assert build(max_age=3600, retries=2).execute(context(**CLEARED)) != first
+
+
+@every_kind
+@pytest.mark.parametrize("name", [None, "job"])
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_cleared_task_asks_for_a_recent_job_when_it_had_never_finished(
+    finished: bool, name: str | None, create: str, build: Build, service: Service, context: Context
+) -> None:
+    service.statuses = [DONE if finished else RUNNING]
+    operator = build(job_name=name, wait_for_completion=True, waiter_delay=60, waiter_max_attempts=2)
+    if not finished:
+        with pytest.raises(PersonalizeJobTimeoutError):
+            operator.execute(context())
+    else:
+        operator.execute(context())
+    [first] = service.resources
+    # It becomes ACTIVE after the attempt gave up and before anybody looks.
+    service.set_statuses(first, DONE)
+    service.resources[first]["status"] = DONE
+    recently(service, first, 600)
+    service.statuses = [DONE]
+    again = build(job_name=name, max_age=3600).execute(context(max_tries=1, try_number=2))
+    assert (again == first) is not finished
+    assert created(service) == (2 if finished else 1)
 
 
 @pytest.mark.parametrize("max_age", [0, -1, "soon", timedelta(0)])

@@ -50,7 +50,9 @@ def test_the_addresses() -> None:
 
 def linked(operator: Any, here: dict[str, Any]) -> set[str]:
     arn = f"{ACCOUNT}:batch-inference-job/job"
-    with Stubber(operator.hook.conn) as stubber:
+    client = operator.hook.conn
+    operator.hook.get_client_type = lambda **_: client
+    with Stubber(client) as stubber:
         stubber.add_response(operator.resource.create_operation, {operator.resource.arn_member: arn})
         operator.execute(here)
     return {key for key, value in here["ti"].xcoms.items() if value}

@@ -186,7 +186,9 @@ def test_exactly_the_documented_request_is_sent_and_the_arn_returned(
     operator = build()
     operator.aws_conn_id = "aws"
     arn = f"{ACCOUNT}:answered/job"
-    with Stubber(operator.hook.conn) as stubber:
+    client = operator.hook.conn
+    operator.hook.get_client_type = lambda **_: client  # type: ignore[method-assign]
+    with Stubber(client) as stubber:
         stubber.add_response(operation, {answered: arn}, request_)
         assert operator.execute(context()) == arn
         stubber.assert_no_pending_responses()

@@ -138,6 +138,7 @@ async def test_the_limit_ends_the_wait_with_the_last_status(
         await finish(operator, context(), mode)
     assert caught.value.job_arn in service.resources
     assert caught.value.status == "CREATE IN_PROGRESS"
+    assert "a retry adopts it. If it is ACTIVE by the time you look, mark the task as a success" in str(caught.value)
 
 
 def throttle_polls(operator: Any, service: Service, times: int) -> None:
