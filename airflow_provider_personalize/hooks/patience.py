@@ -79,13 +79,18 @@ def passes(error: BaseException) -> bool:
 
 
 def patiently(
-    call: Callable[[], Answer], *, until: float | None = None, first_pause: float = 1.0, log: Any = None
+    call: Callable[[], Answer],
+    *,
+    until: float | None = None,
+    first_pause: float = 1.0,
+    longest_pause: float = LONGEST_PAUSE,
+    log: Any = None,
 ) -> Answer:
     """Call until there is an answer, or an error that does not pass by itself.
 
     :param until: when to stop repeating a throttled call, in seconds since the epoch. An outage is waited out for
         ten minutes at most. None: ten minutes for both.
-    :param first_pause: seconds; pauses are random, below a bound that grows from here to a minute.
+    :param first_pause: seconds; pauses are random, below a bound that grows from here to ``longest_pause``.
     :raises Exception: what the last call raised.
     """
     outage_ends = time.time() + OUTAGE_LIMIT
@@ -102,7 +107,7 @@ def patiently(
 
     return Retrying(
         retry=retry_if_exception(passes),
-        wait=wait_random_exponential(multiplier=first_pause, max=LONGEST_PAUSE),
+        wait=wait_random_exponential(multiplier=first_pause, max=longest_pause),
         stop=is_enough,
         before_sleep=say,
         reraise=True,

@@ -45,7 +45,14 @@ from airflow_provider_personalize.exceptions import (
     PersonalizeWaitError,
 )
 from airflow_provider_personalize.hooks.answers import refuse_foreign
-from airflow_provider_personalize.hooks.patience import Answer, error_code, is_throttling, passes, patiently
+from airflow_provider_personalize.hooks.patience import (
+    LONGEST_PAUSE,
+    Answer,
+    error_code,
+    is_throttling,
+    passes,
+    patiently,
+)
 from airflow_provider_personalize.hooks.resources import ACTIVE, SOLUTION_VERSION, PersonalizeResource
 from airflow_provider_personalize.hooks.waiting import Watch
 
@@ -64,6 +71,8 @@ IN_USE = "ResourceInUseException"
 REFUSED = frozenset({"InvalidInputException", "TooManyTagsException", "ValidationException"})
 # A task asks again at once where jobs take seconds, and after a second where they take minutes.
 FIRST_PAUSE = 1.0
+# How long the service may take, in seconds, until a List operation knows of what was created.
+LISTED_WITHIN = 8.0
 # One for all sessions: each would read and keep megabytes of service models, in a triggerer one for each trigger.
 _LOADER = Loader()
 # A session that knows nothing of the machine: no profile, no ~/.aws, whatever AWS_PROFILE says.
@@ -281,8 +290,14 @@ class PersonalizeHook(AwsBaseHook):
         method = getattr(self.conn, operation)
         return self._patiently(lambda: method(**arguments))
 
-    def _patiently(self, call: Callable[[], Answer]) -> Answer:
-        return patiently(call, until=self.give_up_at, first_pause=min(FIRST_PAUSE, self.waiter_delay), log=self.log)
+    def _patiently(self, call: Callable[[], Answer], longest_pause: float = LONGEST_PAUSE) -> Answer:
+        return patiently(
+            call,
+            until=self.give_up_at,
+            first_pause=min(FIRST_PAUSE, self.waiter_delay),
+            longest_pause=longest_pause,
+            log=self.log,
+        )
 
     def create(
         self,
@@ -305,20 +320,24 @@ class PersonalizeHook(AwsBaseHook):
         once = Config(retries={"total_max_attempts": 1})
         client = self.get_client_type(region_name=self.region_name, config=self.config.merge(once))
         method = getattr(client, resource.create_operation)
-        may_be_lost = False
+        lost_at: float | None = None
 
         def ask() -> str:
-            nonlocal may_be_lost
-            arn = find_lost() if may_be_lost else None
-            if arn is not None:
-                return arn
+            nonlocal lost_at
+            if lost_at is not None:
+                time.sleep(max(0.0, lost_at + LISTED_WITHIN - time.time()))
+                arn = find_lost()
+                if arn is not None:
+                    return arn
             try:
                 return str(method(**request)[resource.arn_member])
             except Exception as error:
-                may_be_lost = may_be_lost or not is_throttling(error)
+                if not is_throttling(error):
+                    lost_at = time.time()
                 raise
 
-        return self._patiently(ask)
+        # As often as with botocore's repetitions.
+        return self._patiently(ask, LONGEST_PAUSE / 6)
 
     def describe(self, resource: PersonalizeResource, arn: str) -> dict[str, Any]:
         """Describe a resource.

@@ -265,7 +265,7 @@ class PersonalizeJobOperator(AwsBaseOperator[PersonalizeHook]):
 
         def find_lost() -> str | None:
             nonlocal lost
-            lost = self._found_soon(name, request)
+            lost = self.existing(name, request)
             return None if lost is None else str(lost[self.resource.arn_member])
 
         if may_exist and not self.resource.names_are_unique:
@@ -302,23 +302,17 @@ class PersonalizeJobOperator(AwsBaseOperator[PersonalizeHook]):
             pause = min(pause * 2, LONGEST_PAUSE)
 
     def _created_before(self, name: str, request: dict[str, Any], refusal: ClientError) -> dict[str, Any]:
-        """Describe the job that has the name."""
-        description = self._found_soon(name, request)
-        if description is None:
-            arn = existing_arn(refusal)
-            description = self.hook.find(self.resource, arn) if arn else None
-        if description is None:
-            raise refusal
-        return description
-
-    def _found_soon(self, name: str, request: dict[str, Any]) -> dict[str, Any] | None:
-        """As :meth:`existing`; one that was created just now may take the service a moment to find."""
+        """Describe the job that has the name; one that was created just now may take the service a moment to find."""
         for pause in (1, 2, 4, 0):
             description = self.existing(name, request)
             if description is not None:
                 return description
             time.sleep(pause)
-        return None
+        arn = existing_arn(refusal)
+        description = self.hook.find(self.resource, arn) if arn else None
+        if description is None:
+            raise refusal
+        return description
 
     def _require_a_model(self, resolved: dict[str, Any]) -> None:
         """A solution version that is being trained is worth waiting for; one that failed is not."""

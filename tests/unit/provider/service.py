@@ -32,9 +32,8 @@ class Service:
     ``statuses`` is what the next created resources go through, one step a Describe; the last one stays. ``refusals``
     are answers to coming calls of an operation, each used once. The answer to a call in ``lost`` never arrives, and
     what was asked for happens all the same; ``unreachable`` counts calls that do not arrive at all. A List answer has
-    ``page_size`` summaries, and no more than were asked for; with ``lists_progress`` each summary is a step, too.
-    ``listed_late`` is how many coming List calls do not know of anything yet. Names are unique, since ARNs end in them;
-    those of solution versions do not, so ``version_names_are_unique`` may be False.
+    ``page_size`` summaries, and no more than were asked for; with ``lists_progress`` each summary is a step, too. Names
+    are unique, since ARNs end in them; those of solution versions do not, so ``version_names_are_unique`` may be False.
     """
 
     lists_progress = False
@@ -44,7 +43,6 @@ class Service:
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.statuses: list[str] = ["ACTIVE"]
         self.version_names_are_unique = True
-        self.listed_late = 0
         self.failure_reason: str | None = None
         self.refusals: list[tuple[str, Refusal]] = []
         self.refused_from: dict[str, tuple[int, Refusal]] = {}
@@ -155,9 +153,6 @@ class Service:
         return self.resources[arn]
 
     def _list(self, resource: PersonalizeResource, parameters: dict[str, Any]) -> list[dict[str, Any]]:
-        if self.listed_late:
-            self.listed_late -= 1
-            return []
         wanted = {member: value for member, value in parameters.items() if member.endswith("Arn")}
         return [
             found

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from airflow_provider_personalize.exceptions import PersonalizeConflictError, PersonalizeLimitError
+from airflow_provider_personalize.hooks.personalize import LISTED_WITHIN
 from airflow_provider_personalize.operators.base import PersonalizeJobOperator
 from airflow_provider_personalize.operators.batch_jobs import (
     PersonalizeBatchInferenceJobOperator,
@@ -229,10 +231,23 @@ def test_a_lost_answer_costs_no_second_training_though_the_service_takes_a_name_
     assert len(service.called("CreateSolutionVersion")) == 1
 
 
-def test_a_lost_answer_costs_no_second_training_though_it_is_listed_late(service: Service, context: Context) -> None:
+def test_a_lost_answer_costs_no_second_training_though_it_is_listed_late(
+    service: Service, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
     service.version_names_are_unique = False
     service.lost = ["CreateSolutionVersion"]
-    service.listed_late = 2
+    lost_at, list_ = [0.0], service._list
+
+    def list_late(*arguments: Any) -> list[dict[str, Any]]:
+        return list_(*arguments) if time.time() >= lost_at[0] + LISTED_WITHIN else []
+
+    def create(*arguments: Any) -> str:
+        lost_at[0] = time.time()
+        return create_(*arguments)
+
+    create_ = service._create
+    monkeypatch.setattr(service, "_list", list_late)
+    monkeypatch.setattr(service, "_create", create)
     arn = train().execute(context())
     assert list(service.resources) == [arn]
 
