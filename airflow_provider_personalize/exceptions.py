@@ -6,9 +6,8 @@ retries. All of them survive pickling with their fields.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copyreg
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow_provider_personalize._compat import AirflowException, AirflowFailException
@@ -26,6 +25,15 @@ class PersonalizeInputError(AirflowFailException):
     """An argument is missing or malformed, or the service refused the request as invalid."""
 
 
+class _Fields:
+    """An error with fields: pickled without calling its constructor, which takes them by name, and with its notes."""
+
+    args: tuple[Any, ...]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return copyreg.__newobj__, (type(self), *self.args), vars(self)  # type: ignore[attr-defined]
+
+
 @dataclass(frozen=True, slots=True)
 class Difference:
     """One field in which an existing resource is not what was asked for."""
@@ -38,7 +46,7 @@ class Difference:
         return f"{self.field}: asked for {self.wanted!r}, the existing one has {self.existing!r}"
 
 
-class PersonalizeConflictError(AirflowFailException):
+class PersonalizeConflictError(_Fields, AirflowFailException):
     """The name is taken by a resource that differs from what was asked for.
 
     :ivar arn: the existing resource.
@@ -50,11 +58,8 @@ class PersonalizeConflictError(AirflowFailException):
         self.arn = arn
         self.differences = differences
 
-    def __reduce__(self) -> tuple[Callable[..., Self], tuple[str]]:
-        return partial(type(self), arn=self.arn, differences=self.differences), (str(self),)
 
-
-class PersonalizeMetricsError(AirflowFailException):
+class PersonalizeMetricsError(_Fields, AirflowFailException):
     """A solution version's metrics are not good enough. They are what they are, so the task does not retry.
 
     :ivar solution_version_arn: the version.
@@ -66,11 +71,8 @@ class PersonalizeMetricsError(AirflowFailException):
         self.solution_version_arn = solution_version_arn
         self.metrics = metrics
 
-    def __reduce__(self) -> tuple[Callable[..., Self], tuple[str]]:
-        return partial(type(self), **vars(self)), (str(self),)
 
-
-class PersonalizePermissionError(AirflowFailException):
+class PersonalizePermissionError(_Fields, AirflowFailException):
     """Something that a job or a training needs is not there or not allowed.
 
     Somebody has to act, so the task does not retry.
@@ -82,11 +84,8 @@ class PersonalizePermissionError(AirflowFailException):
         super().__init__(message)
         self.findings = findings
 
-    def __reduce__(self) -> tuple[Callable[..., Self], tuple[str]]:
-        return partial(type(self), **vars(self)), (str(self),)
 
-
-class PersonalizeJobError(AirflowException):
+class PersonalizeJobError(_Fields, AirflowException):
     """Something about one job, import or training.
 
     :ivar job_arn: the job; None when there is none yet.
@@ -112,9 +111,6 @@ class PersonalizeJobError(AirflowException):
         self.failure_reason = failure_reason
         self.input_uri = input_uri
         self.output_uri = output_uri
-
-    def __reduce__(self) -> tuple[Callable[..., Self], tuple[str]]:
-        return partial(type(self), **vars(self)), (str(self),)
 
     @property
     def hint(self) -> str | None:
@@ -194,7 +190,7 @@ class PersonalizeLimitError(PersonalizeJobError):
     """
 
 
-class PersonalizeBatchInputError(PersonalizeInputError):
+class PersonalizeBatchInputError(_Fields, PersonalizeInputError):
     """The input of a batch job is not as the job needs it.
 
     :ivar report: what the validation found, as JSON values.
@@ -204,11 +200,8 @@ class PersonalizeBatchInputError(PersonalizeInputError):
         super().__init__(message)
         self.report = report
 
-    def __reduce__(self) -> tuple[Callable[..., Self], tuple[str]]:
-        return partial(type(self), report=self.report), (str(self),)
 
-
-class PersonalizeOutputError(AirflowFailException):
+class PersonalizeOutputError(_Fields, AirflowFailException):
     """The output of a batch job is not what was asked for. Looking again would see the same, so it is not retried.
 
     :ivar summary: what the output holds, as JSON values.
@@ -217,6 +210,3 @@ class PersonalizeOutputError(AirflowFailException):
     def __init__(self, message: str, *, summary: dict[str, Any]) -> None:
         super().__init__(message)
         self.summary = summary
-
-    def __reduce__(self) -> tuple[Callable[..., Self], tuple[str]]:
-        return partial(type(self), summary=self.summary), (str(self),)

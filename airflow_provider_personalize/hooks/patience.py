@@ -31,6 +31,7 @@ THROTTLED = frozenset(
         "TransactionInProgressException",
     }
 )
+LIMIT_EXCEEDED = "LimitExceededException"
 UNAVAILABLE = frozenset(
     {
         "BadGateway",
@@ -68,7 +69,15 @@ def error_code(error: ClientError) -> str:
 
 
 def is_throttling(error: BaseException) -> bool:
-    return isinstance(error, ClientError) and (error_code(error) in THROTTLED or _http_status(error) == 429)
+    """Whether the service has been asked too often, and has not done what it was asked for.
+
+    It says LimitExceededException of the number of requests, too; a Create call may mean the number of resources.
+    """
+    if not isinstance(error, ClientError):
+        return False
+    if error_code(error) == LIMIT_EXCEEDED:
+        return str(error.operation_name).startswith(("Describe", "List", "Get"))
+    return error_code(error) in THROTTLED or _http_status(error) == 429
 
 
 def passes(error: BaseException) -> bool:

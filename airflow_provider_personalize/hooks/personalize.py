@@ -64,7 +64,6 @@ LOCAL_ROLE_ARN = "arn:aws:iam::000000000000:role/personalize-local"
 UNROUTABLE_ENDPOINT = "http://personalize.local.invalid"
 ALREADY_EXISTS = "ResourceAlreadyExistsException"
 NOT_FOUND = "ResourceNotFoundException"
-LIMIT_EXCEEDED = "LimitExceededException"
 IN_USE = "ResourceInUseException"
 # What no other attempt can mend. The last is what AWS's gateways say of a request that their model does not allow; the
 # service's own model does not name it.
@@ -412,7 +411,7 @@ class PersonalizeHook(AwsBaseHook):
             # Jobs are listed by solution version, and a new version has none yet.
             of_solution = resource.parent_member == "solutionVersionArn"
             answer = getattr(self.conn, resource.list_operation)(
-                **({} if of_solution else {resource.parent_member: parent})
+                maxResults=100, **({} if of_solution else {resource.parent_member: parent})
             )
             family = f"{parent.rpartition('/')[0]}/" if of_solution else ""
             alike = [

@@ -25,12 +25,11 @@ from airflow_provider_personalize.exceptions import (
     PersonalizeLimitError,
     PersonalizeWaitError,
 )
-from airflow_provider_personalize.hooks.patience import error_code, is_throttling
+from airflow_provider_personalize.hooks.patience import LIMIT_EXCEEDED, error_code, is_throttling
 from airflow_provider_personalize.hooks.personalize import (
     ALREADY_EXISTS,
     DEFAULT_WAITER_DELAY,
     IN_USE,
-    LIMIT_EXCEEDED,
     REFUSED,
     PersonalizeHook,
     existing_arn,

@@ -141,7 +141,7 @@ def test_a_whole_run_sends_create_and_describe_and_lists_the_last_jobs_once(
     narrowed = {} if "solutionVersionArn" in request else {resource.parent_member: request[resource.parent_member]}
     stubber.add_response(resource.create_operation, {resource.arn_member: arn}, request)
     stubber.add_response(describe[0], answered(kind, request, "CREATE PENDING"), describe[1])
-    stubber.add_response(resource.list_operation, {resource.list_member: []}, narrowed)
+    stubber.add_response(resource.list_operation, {resource.list_member: []}, {"maxResults": 100, **narrowed})
     for status in ("CREATE PENDING", "CREATE IN_PROGRESS", "ACTIVE"):
         stubber.add_response(describe[0], answered(kind, request, status), describe[1])
     assert operator.execute(context()) == arn

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 
 import pytest
@@ -60,6 +61,17 @@ ERRORS: list[AirflowException] = [
 def test_an_error_survives_pickling_with_its_fields(error: AirflowException) -> None:
     again = pickle.loads(pickle.dumps(error))
     assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_an_error_with_notes_survives_pickling(error: AirflowException, protocol: int) -> None:
+    noted = copy.copy(error)
+    noted.add_note("while the task was resumed")
+    again = pickle.loads(pickle.dumps(noted, protocol))
+    assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(noted))
+    assert again.__notes__ == ["while the task was resumed"]
+    assert not hasattr(error, "__notes__")
 
 
 def test_all_error_types_are_covered_here() -> None:

@@ -161,7 +161,10 @@ def test_a_model_that_failed_is_not_waited_for(service: Service, context: Contex
 
 @every_kind
 @modes
-@pytest.mark.parametrize("code", ["ThrottlingException", "TooManyRequestsException", "ServiceUnavailableException"])
+@pytest.mark.parametrize(
+    "code",
+    ["ThrottlingException", "TooManyRequestsException", "ServiceUnavailableException", "LimitExceededException"],
+)
 async def test_a_busy_service_is_asked_again_wherever_it_is_busy(
     code: str, mode: str, create: str, build: Build, service: Service, context: Context
 ) -> None:
@@ -217,8 +220,8 @@ def test_an_endpoint_that_nobody_answers_at_is_an_error_long_before_the_limit(
     assert patience.OUTAGE_LIMIT - patience.LONGEST_PAUSE <= clock.slept <= patience.OUTAGE_LIMIT
 
 
-def refused(code: str, status: int = 400) -> ClientError:
-    return ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, "Describe")  # type: ignore[typeddict-item]
+def refused(code: str, status: int = 400, operation: str = "DescribeBatchInferenceJob") -> ClientError:
+    return ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, operation)  # type: ignore[typeddict-item]
 
 
 @pytest.mark.parametrize(
@@ -235,7 +238,10 @@ def refused(code: str, status: int = 400) -> ClientError:
         (refused("AccessDeniedException"), False),
         (refused("ResourceNotFoundException"), False),
         (refused("ExpiredTokenException", 403), False),
-        (refused("LimitExceededException"), False),
+        (refused("LimitExceededException"), True),
+        (refused("LimitExceededException", operation="ListBatchInferenceJobs"), True),
+        (refused("LimitExceededException", operation="GetSolutionMetrics"), True),
+        (refused("LimitExceededException", operation="CreateBatchInferenceJob"), False),
         (patience.botocore_exceptions.SSLError(endpoint_url="https://x", error="self-signed"), False),
         (patience.botocore_exceptions.NoCredentialsError(), False),
         (PermissionError(), False),
@@ -255,6 +261,11 @@ def history(service: Service, kind: str, minutes: list[int], status: str = "ACTI
         arn = service.add(kind, f"{kind}-{status}-{number}-{len(service.resources)}", status, **members)
         began = 1_700_000_000 + len(service.resources) * 3600
         service.resources[arn].update(creationDateTime=began, lastUpdatedDateTime=began + each * 60)
+
+
+def test_the_median_is_asked_for_with_the_longest_page(service: Service, context: Context) -> None:
+    usual(service, context)
+    assert [call["maxResults"] for call in service.called("ListBatchInferenceJobs")] == [100]
 
 
 def usual(service: Service, context: Context, **arguments: Any) -> float | None:

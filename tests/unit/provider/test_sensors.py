@@ -273,11 +273,12 @@ def test_a_connection_that_does_not_exist_is_told_as_it_is(mode: str, context: C
 
 
 @modes
+@pytest.mark.parametrize("code", ["ThrottlingException", "LimitExceededException"])
 async def test_a_busy_or_unreachable_service_is_asked_again_in_every_mode(
-    mode: str, service: Service, context: Context
+    code: str, mode: str, service: Service, context: Context
 ) -> None:
     arn = add(service, "batch-inference-job", "CREATE PENDING", "CREATE IN_PROGRESS", "ACTIVE")
-    service.refuse("DescribeBatchInferenceJob", "ThrottlingException", times=4)
+    service.refuse("DescribeBatchInferenceJob", code, times=4)
     service.unreachable = {"DescribeBatchInferenceJob": 2}
     once = {"retries": {"max_attempts": 0}}
     await watch(lambda: sensor("batch-inference-job", arn, mode, botocore_config=once), context(), mode)

@@ -8,10 +8,12 @@ import threading
 import time
 from typing import Any
 
+import botocore.client
 import pytest
 
 from airflow_provider_personalize.hooks.personalize import PersonalizeHook
 from airflow_provider_personalize.hooks.resources import RESOURCES
+from airflow_provider_personalize.hooks.waiting import Watch
 from airflow_provider_personalize.triggers.personalize import PersonalizeSlotTrigger, PersonalizeTrigger
 
 from .conftest import Log
@@ -133,6 +135,51 @@ async def test_other_triggers_get_their_turn_before_each_poll(service: Service) 
     heart.cancel()
     assert len(service.calls) >= 10
     assert set(polls_seen) >= set(range(len(service.calls)))
+
+
+@pytest.fixture
+def held_up(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What was called in this thread, the event loop's, that returns no sooner than it is done."""
+    loop, called = threading.get_ident(), []
+
+    def watch(owner: Any, name: str) -> None:
+        allowed = getattr(owner, name)
+
+        def noted(*arguments: Any, **named: Any) -> Any:
+            if threading.get_ident() == loop:
+                called.append(name)
+            return allowed(*arguments, **named)
+
+        monkeypatch.setattr(owner, name, noted)
+
+    watch(time, "sleep")
+    watch(PersonalizeHook, "get_client_type")
+    watch(botocore.client.BaseClient, "_make_api_call")  # boto3's; aiobotocore has its own
+    return called
+
+
+async def test_nothing_holds_up_the_event_loop(service: Service, held_up: list[str]) -> None:
+    arn = service.add("batch-inference-job", "job")
+    service.set_statuses(arn, "CREATE PENDING", "CREATE IN_PROGRESS", "ACTIVE")
+    service.refuse("DescribeBatchInferenceJob", "ThrottlingException", times=2)
+    assert (await run(trigger(arn, botocore_config={"retries": {"max_attempts": 0}})))["status"] == "success"
+    assert len(service.calls) == 5
+    assert held_up == []
+
+
+async def test_a_poll_that_holds_up_the_event_loop_is_noticed(
+    service: Service, held_up: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The test above can fail: here is a trigger that asks as a worker does."""
+    arn = service.add("batch-inference-job", "job", "ACTIVE")
+
+    async def ask_synchronously(self: PersonalizeTrigger, watch: Watch, describe: Any) -> Any:
+        self.hook().wait_until_active(self.resource, self.arn, delay=1, limit=60)
+        return self._event("success", "", watch)
+
+    monkeypatch.setattr(PersonalizeTrigger, "_watched", ask_synchronously)
+    await run(trigger(arn))
+    assert held_up == ["get_client_type", "_make_api_call"]
 
 
 async def test_the_client_is_made_in_another_thread_since_that_takes_a_while(
