@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -160,7 +161,7 @@ async def test_throttling_that_does_not_end_is_a_timeout(mode: str, service: Ser
 @modes
 async def test_a_job_that_does_not_exist_is_an_error_at_once(mode: str, service: Service, context: Context) -> None:
     arns = [add(service, "a", "PENDING"), add(service, "b", "PENDING"), f"{ACCOUNT}:batch-inference-job/none"]
-    with pytest.raises(Exception, match="batch-inference-job/none does not exist"):
+    with pytest.raises(PersonalizeWaitError, match="batch-inference-job/none does not exist"):
         await watch(lambda: sensor(arns, mode), context(), mode)
     assert len(service.calls) == 2
 
@@ -170,7 +171,7 @@ async def test_access_that_is_taken_away_is_an_error(mode: str, service: Service
     arns = [add(service, "a", "PENDING"), add(service, "b", "PENDING")]
     service.refuse("ListBatchInferenceJobs", "ThrottlingException")
     service.refuse("ListBatchInferenceJobs", "AccessDeniedException", "not for you")
-    with pytest.raises(Exception, match="not for you"):
+    with pytest.raises(PersonalizeWaitError, match="not for you"):
         await watch(lambda: sensor(arns, mode, **ONCE), context(), mode)
 
 
@@ -335,7 +336,7 @@ def test_the_trigger_gets_connection_region_verify_client_configuration_and_the_
         sensor(arns, "deferred", timeout=600, poke_interval=30, fail_fast=True, **given).execute(context())
     arguments = caught.value.trigger.serialize()[1]
     assert arguments.pop("deadline") == pytest.approx(time.time() + 600, abs=5)
-    assert caught.value.timeout.total_seconds() == 600
+    assert caught.value.timeout.total_seconds() == 720  # the trigger's own end comes first
     assert arguments == {
         "kind": INFERENCE,
         "arns": arns,
@@ -434,6 +435,23 @@ def test_jobs_that_finished_while_the_triggerer_was_away_are_not_late(service: S
     outcome = {"failures": [], "active": [], "waiting": arns}
     event = {"status": "timeout", "kind": INFERENCE, "arns": arns, "message": "late", **outcome}
     assert sensor(arns, "deferred").execute_complete(context(), event=event) == arns
+
+
+def test_a_deferral_that_airflow_ended_is_looked_at_once_more_and_names_who_is_late(
+    service: Service, context: Context
+) -> None:
+    arns = [add(service, "a", "ACTIVE"), add(service, "b", "CREATE IN_PROGRESS", "CREATE IN_PROGRESS", "ACTIVE")]
+
+    def ended_by_airflow() -> Any:
+        arguments = {"timeout": 600, "execution_timeout": timedelta(seconds=90)}
+        return sensor(arns, "deferred", **arguments).resume_execution(
+            "__fail__", {"error": "Trigger timeout"}, context()
+        )
+
+    with pytest.raises(AirflowSensorTimeout, match=rf"jobs {arns[1]} were not ACTIVE after 90 seconds"):
+        ended_by_airflow()
+    service.set_statuses(arns[1], "ACTIVE")
+    assert ended_by_airflow() == arns
 
 
 def test_the_bound_on_pages_holds_for_each_poll() -> None:
