@@ -242,7 +242,11 @@ def answering(client: Any, option: str) -> Iterator[None]:
         found = client.get(runs, params={"order_by": "-start_date", "limit": 1}).json().get("dag_runs")
         if not found:
             return False
-        question = f"{runs}/{found[0]['dag_run_id']}/taskInstances/approve/-1/hitlDetails"
+        task = f"{runs}/{found[0]['dag_run_id']}/taskInstances/approve"
+        # An answer between the question and the task's going to wait for it would be waited for ever.
+        if client.get(task).json().get("state") != "awaiting_input":
+            return False
+        question = f"{task}/-1/hitlDetails"
         return client.patch(question, json={"chosen_options": [option], "params_input": {}}).status_code == 200
 
     thread = threading.Thread(target=answer)
