@@ -191,16 +191,20 @@ class TestRows:
 
 
 class TestUnfinishedJobs:
-    def test_a_failed_job_says_its_reason(self, suite: Suite, trained: Any, client: Any) -> None:
+    @pytest.fixture
+    def failed(self, suite: Suite, trained: Any, client: Any) -> Iterator[Any]:
+        """A run whose job failed, since its input does not exist."""
+        runs = "/api/v2/dags/personalize_batch_inference/dagRuns"
         form = {"input_uri": f"file://{suite.data}/nothing.json"}
-        made = client.post(
-            "/api/v2/dags/personalize_batch_inference/dagRuns", json={"logical_date": None, "conf": form}
-        ).json()
-        assert suite.tasks_test("personalize_batch_inference", "recommend", made["dag_run_id"]) == "failed"
-        run = suite.run("personalize_batch_inference", made["dag_run_id"])
+        run_id = client.post(runs, json={"logical_date": None, "conf": form}).json()["dag_run_id"]
+        assert suite.tasks_test("personalize_batch_inference", "recommend", run_id) == "failed"
+        yield suite.run("personalize_batch_inference", run_id)
+        assert client.delete(f"{runs}/{run_id}").status_code == 204
+
+    def test_a_failed_job_says_its_reason(self, suite: Suite, failed: Any, client: Any) -> None:
         # No XCom tells of it: the task's own record of its job does.
-        assert suite.result(run, "recommend") is None
-        answer = client.get(ADDRESS, params=place(run, "recommend"))
+        assert suite.result(failed, "recommend") is None
+        answer = client.get(ADDRESS, params=place(failed, "recommend"))
         assert answer.status_code == 200
         seen = text(answer)
         assert "CREATE FAILED" in seen
