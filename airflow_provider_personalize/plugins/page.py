@@ -19,6 +19,7 @@ from jinja2 import Environment
 from starlette.exceptions import HTTPException
 
 from airflow_provider_personalize._compat import AirflowException
+from airflow_provider_personalize.exceptions import PersonalizeOutputError
 from airflow_provider_personalize.failure_reasons import hint
 from airflow_provider_personalize.hooks.resources import ACTIVE
 from airflow_provider_personalize.operators.batch_output import FinishedJob
@@ -62,6 +63,12 @@ def preview(dag_id: str, run_id: str, task_id: str, map_index: str = "") -> HTML
             shown |= {"first": first_rows(job), "absent": job.absent}
     except NoJobError as error:
         status, shown["trouble"] = 404, str(error)
+    except PersonalizeOutputError:
+        # Its message tells a task's owner to clear the task, which readers of a page need not.
+        gone = (
+            "The job's input is not where it was. Its output is named after it, so which rows are its own is not known."
+        )
+        status, shown["trouble"] = 404, gone
     except _TROUBLE as error:
         log.warning("The job of %s cannot be shown", shown["task"], exc_info=True)
         status, shown["trouble"] = 502, f"{type(error).__name__}: {error}"

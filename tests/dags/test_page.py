@@ -189,6 +189,18 @@ class TestRows:
         path.unlink()
         assert f"Not there: file://{path}" in text(page())
 
+    def test_output_whose_input_was_archived_is_not_guessed(self, suite: Suite, page: Callable[..., Any]) -> None:
+        users = suite.data / "users.json"
+        archived = users.rename(suite.data / "archived.json")
+        try:
+            answer = page()
+        finally:
+            archived.rename(users)
+        assert answer.status_code == 404
+        assert "ACTIVE" in text(answer)
+        assert "The job's input is not where it was" in text(answer)
+        assert not shown_rows(answer)
+
 
 class TestUnfinishedJobs:
     @pytest.fixture
