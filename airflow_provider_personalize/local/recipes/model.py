@@ -16,6 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from airflow_provider_personalize.local.datasets.dataset import Datasets, encode
+from airflow_provider_personalize.local.recipes.search import Search
 from airflow_provider_personalize.local.scoring.selection import Selection
 from airflow_provider_personalize.local.scoring.topk import TopK
 
@@ -46,18 +47,6 @@ class Objective:
 
     item_attribute: str
     sensitivity: str
-
-
-@dataclass(frozen=True)
-class Search:
-    """Which hyperparameters to search, and how long.
-
-    ranges: name -> (least, most) of whole numbers or of reals, or the values of a choice.
-    jobs: the most models to train for it.
-    """
-
-    ranges: Mapping[str, tuple[int, int] | tuple[float, float] | tuple[str, ...]]
-    jobs: int
 
 
 @dataclass(frozen=True)

@@ -37,10 +37,10 @@ class SimilarItems:
 
     def fit(self, datasets: Datasets, config: TrainingConfig) -> RelatedItemsModel:
         discount = config.real("popularity_discount_factor", 0.0, 0, 1)
-        _dimension(config)  # a value out of its range is told before anything is trained
+        dimension = _dimension(config)  # a value out of its range is told before anything is trained
         config.whole("item_metadata_hidden_dim", DIMENSION, 30, 200)
         events = training_events(datasets, config)
-        settings = draws(config.search, ("item_id_hidden_dim",), config.seed)
+        settings = draws(config.search, {"item_id_hidden_dim": str(dimension)}, config.seed)
         progress = epochs_progress(config, (len(settings) + 1) * EPOCHS)
         next(progress)
         item_tags = tags(datasets.items, datasets.schemas.get("ITEMS"), "ITEM_ID", events.item_ids)
@@ -73,7 +73,7 @@ class SimilarItems:
         counts = {"users": len(events.user_ids), "items": len(events.item_ids), "interactions": len(events)}
         manifest = {**config.manifest(), "counts": counts, "metrics": metrics}
         if config.search is not None:
-            manifest["tuned_hyperparameters"] = {"item_id_hidden_dim": str(_dimension(config.tuned(tuned)))}
+            manifest["tuned_hyperparameters"] = tuned
         return learnt(events, tuned, manifest)
 
 

@@ -71,8 +71,9 @@ class Sims:
             config.real("min_item_interaction_count_percentile", 0.01, 0, 1),
             config.real("max_item_interaction_count_percentile", 0.9, 0, 1),
         )
-        settings = draws(config.search, ("popularity_discount_factor", "min_cointeraction_count"), config.seed)
-        _weighing(config)  # a value out of its range is told before anything is counted
+        discount, least = _weighing(config)  # a value out of its range is told before anything is counted
+        starts = {"popularity_discount_factor": str(discount), "min_cointeraction_count": str(least)}
+        settings = draws(config.search, starts, config.seed)
         events = training_events(datasets, config)
 
         def counted(part: Events, setting: Mapping[str, str], manifest: Mapping[str, Any]) -> SimsModel:
@@ -93,11 +94,7 @@ class Sims:
         counts = {"users": len(events.user_ids), "items": len(events.item_ids), "interactions": len(events)}
         manifest = {**config.manifest(), "counts": counts, "metrics": metrics}
         if config.search is not None:
-            discount, least = _weighing(config.tuned(tuned))
-            manifest["tuned_hyperparameters"] = {
-                "popularity_discount_factor": str(discount),
-                "min_cointeraction_count": str(least),
-            }
+            manifest["tuned_hyperparameters"] = tuned
         return counted(events, tuned, manifest)
 
 

@@ -248,7 +248,7 @@ class UserPersonalization:
         data, held = self._entities(datasets, events)
         leaning = lean(datasets, config.objective, held.item_ids)
         learnt = _within_percentiles(held, config)
-        settings = draws(config.search, self._searched(), config.seed)
+        settings = draws(config.search, self._starts(config), config.seed)
         progress = epochs_progress(config, SEEDS * EPOCHS * (len(settings) + 1))
         next(progress)
         train, given, truth = learnt.hold_out_users(config.seed)
@@ -275,8 +275,7 @@ class UserPersonalization:
             "counts": {"users": len(held.user_ids), "items": len(held.item_ids), "interactions": len(held)},
         }
         if config.search is not None:
-            used = {"hidden_dimension": str(taste.factors.columns.shape[1]), self.recency_parameter: str(taste.recent)}
-            manifest["tuned_hyperparameters"] = {name: used[name] for name in self._searched()}
+            manifest["tuned_hyperparameters"] = tuned
         arrays = {
             "user_factors": user_factors,
             "item_factors": taste.factors.columns,
@@ -291,9 +290,11 @@ class UserPersonalization:
             arrays["user_tags"] = taste.tags
         return self.model(self.name, manifest, arrays, {"users": held.user_ids, "items": held.item_ids})
 
-    def _searched(self) -> tuple[str, ...]:
-        """What a search may vary; v2 has nothing that the service tunes."""
-        return ("hidden_dimension", self.recency_parameter) if self.recency_parameter == "recency_mask" else ()
+    def _starts(self, config: TrainingConfig) -> dict[str, str]:
+        """What a search may vary, with the values that it begins at; v2 has nothing that the service tunes."""
+        _, dimension, recent = self._setting(config, {})
+        starts = {"hidden_dimension": str(dimension), "recency_mask": str(recent)}
+        return starts if self.recency_parameter in starts else {}
 
     def _setting(self, config: TrainingConfig, tuned: Mapping[str, str]) -> tuple[TrainingConfig, int, bool]:
         config = config.tuned(tuned)

@@ -14,7 +14,10 @@ MOST_TRAINING_JOBS, MOST_PARALLEL_JOBS = 40, 10  # of one hyperparameter optimiz
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One hyperparameter. In the API every value is a string; ``default`` is spelled as the service spells it."""
+    """One hyperparameter. In the API every value is a string; ``default`` is spelled as the service spells it.
+
+    any_case: the service writes flags in both cases, ``True`` and ``true``; the values of other choices are exact.
+    """
 
     name: str
     kind: Literal["integer", "continuous", "categorical"]
@@ -22,13 +25,14 @@ class Parameter:
     low: float = -math.inf
     high: float = math.inf
     values: tuple[str, ...] = ()
+    any_case: bool = False
     tunable: bool = False
     hpo_only: bool = False  # the service takes a range for it and no value
 
     def fault(self, text: str) -> str | None:
         """What is wrong with a value, or None."""
         if self.kind == "categorical":
-            known = text.lower() in [value.lower() for value in self.values]
+            known = text in self.values or (self.any_case and text.lower() in map(str.lower, self.values))
             return None if known else f"one of {', '.join(self.values)}"
         try:
             value = int(text) if self.kind == "integer" else float(text)
@@ -55,12 +59,12 @@ def real(name: str, default: float, low: float, high: float, *, tunable: bool = 
     return Parameter(name, "continuous", str(default), low, high, tunable=tunable)
 
 
-def choice(name: str, default: str, *values: str, tunable: bool = False) -> Parameter:
-    return Parameter(name, "categorical", default, values=values, tunable=tunable)
+def choice(name: str, default: str, *values: str) -> Parameter:
+    return Parameter(name, "categorical", default, values=values)
 
 
 def flag(name: str, default: str, *, tunable: bool = False) -> Parameter:
-    return choice(name, default, "True", "False", tunable=tunable)
+    return Parameter(name, "categorical", default, values=("True", "False"), any_case=True, tunable=tunable)
 
 
 def check_values(place: str, recipe: str, parameters: tuple[Parameter, ...], given: Mapping[str, str]) -> None:
@@ -86,8 +90,10 @@ def check_hpo(recipe: str, parameters: tuple[Parameter, ...], config: Mapping[st
         if not given.isascii() or not given.isdecimal() or not 1 <= int(given) <= most:
             raise InvalidInput(f"hpoResourceConfig.{name} must be a whole number in [1, {most}], not {given!r}.")
     known = {parameter.name: parameter for parameter in parameters if parameter.tunable}
-    for kind, given in _ranges(config.get("algorithmHyperParameterRanges", {})):
-        name = given.get("name", "")
+    for place, kind, given in given_ranges(config):
+        if "name" not in given:
+            raise InvalidInput(f"{place} has no name.")
+        name = given["name"]
         parameter = known.get(name)
         if parameter is None:
             raise InvalidInput(f"{recipe} has no tunable hyperparameter {name!r}; it has {_names(known)}.")
@@ -95,16 +101,20 @@ def check_hpo(recipe: str, parameters: tuple[Parameter, ...], config: Mapping[st
             raise InvalidInput(
                 f"{name} of {recipe} is {parameter.kind}: its range belongs in {_member(parameter.kind)}."
             )
-        bounds = given.get("values", []) if kind == "categorical" else _bounds(name, parameter, given)
+        bounds = given.get("values") if kind == "categorical" else _bounds(name, parameter, given)
+        if not bounds:
+            raise InvalidInput(f"{place} ({name}) has no values: give some of {', '.join(parameter.values)}.")
         for bound in bounds:
             if fault := parameter.fault(str(bound)):
                 raise InvalidInput(f"The range of {name} must stay within {fault}, and holds {bound!r}.")
 
 
-def _ranges(given: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def given_ranges(config: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """(place, kind, range) of each range in an ``hpoConfig``; the place is a path into it."""
+    ranges = config.get("algorithmHyperParameterRanges", {})
     for kind in ("integer", "continuous", "categorical"):
-        for entry in given.get(_member(kind), ()):
-            yield kind, entry
+        for position, given in enumerate(ranges.get(_member(kind), ())):
+            yield f"hpoConfig.algorithmHyperParameterRanges.{_member(kind)}[{position}]", kind, given
 
 
 def _member(kind: str) -> str:

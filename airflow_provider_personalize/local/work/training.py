@@ -11,7 +11,9 @@ from airflow_provider_personalize.local.layout import model_directory
 from airflow_provider_personalize.local.models import save_model
 from airflow_provider_personalize.local.recipes import RECIPES, TrainingConfig, TrainingError
 from airflow_provider_personalize.local.recipes.features import chosen_columns
-from airflow_provider_personalize.local.recipes.model import EventParameter, Objective, Search
+from airflow_provider_personalize.local.recipes.model import EventParameter, Objective
+from airflow_provider_personalize.local.recipes.search import Choice, Real, Search, Whole
+from airflow_provider_personalize.local.service.parameters import Parameter, given_ranges
 from airflow_provider_personalize.local.service.recipes import CatalogueEntry, require
 from airflow_provider_personalize.local.work.dataset_group import datasets_of
 from airflow_provider_personalize.local.work.histories import fingerprint
@@ -74,15 +76,14 @@ def training_config(version: Mapping[str, Any], entry: CatalogueEntry) -> Traini
 
 def _search(config: Mapping[str, Any], entry: CatalogueEntry) -> Search:
     """The ranges that the solution gives, and the recipe's own of its other tunable hyperparameters."""
-    ranges: dict[str, Any] = {}
-    for parameter in entry.algorithm:
-        if parameter.tunable:
-            whole = (int(parameter.low), int(parameter.high)) if parameter.kind == "integer" else None
-            ranges[parameter.name] = parameter.values or whole or (parameter.low, parameter.high)
-    for kind, given in config.get("algorithmHyperParameterRanges", {}).items():
-        for entry_ in given:
-            name = entry_["name"]
-            bounds = (entry_.get("minValue", ranges[name][0]), entry_.get("maxValue", ranges[name][-1]))
-            ranges[name] = tuple(entry_["values"]) if kind.startswith("categorical") else bounds
+    given = {bounds["name"]: bounds for _, _, bounds in given_ranges(config)}
+    ranges = {p.name: _range(p, given.get(p.name, {})) for p in entry.algorithm if p.tunable}
     jobs = config.get("hpoResourceConfig", {}).get("maxNumberOfTrainingJobs", DEFAULT_JOBS)
     return Search(ranges, int(jobs))
+
+
+def _range(parameter: Parameter, given: Mapping[str, Any]) -> Whole | Real | Choice:
+    if parameter.kind == "categorical":
+        return Choice(tuple(given.get("values", parameter.values)))
+    low, high = given.get("minValue", parameter.low), given.get("maxValue", parameter.high)
+    return Whole(int(low), int(high)) if parameter.kind == "integer" else Real(float(low), float(high))

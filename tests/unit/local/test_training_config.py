@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_provider_personalize.local.recipes.model import EventParameter, Objective, TrainingConfig
+from airflow_provider_personalize.local.recipes.search import Choice, Real, Whole
 from airflow_provider_personalize.local.service.recipes import CATALOGUE
 from airflow_provider_personalize.local.work.training import training_config
 
@@ -48,8 +49,16 @@ class TestSearch:
         search = configured(version=self.ASKED).search
         assert search
         assert search.jobs == 8
-        assert search.ranges["hidden_dimension"] == (32, 256)
-        assert search.ranges["recency_mask"] == ("True", "False")
+        assert search.ranges["hidden_dimension"] == Whole(32, 256)
+        assert search.ranges["recency_mask"] == Choice(("True", "False"))
+
+    def test_a_range_stays_one_of_reals_though_its_ends_are_whole(self) -> None:
+        one = {"continuousHyperParameterRanges": [{"name": "popularity_discount_factor", "minValue": 0, "maxValue": 1}]}
+        for hpo in ({}, {"algorithmHyperParameterRanges": one}):
+            search = configured("aws-sims", version=self.ASKED, hpoConfig=hpo).search
+            assert search
+            assert search.ranges["popularity_discount_factor"] == Real(0.0, 1.0)
+            assert search.ranges["min_cointeraction_count"] == Whole(0, 10)
 
     def test_a_solution_narrows_them(self) -> None:
         ranges = {
@@ -63,9 +72,9 @@ class TestSearch:
         search = configured(version=self.ASKED, hpoConfig=hpo).search
         assert search
         assert search.jobs == 3
-        assert search.ranges["hidden_dimension"] == (40, 256)
-        assert search.ranges["recency_mask"] == ("True",)
-        assert search.ranges["bptt"] == (2, 32)
+        assert search.ranges["hidden_dimension"] == Whole(40, 256)
+        assert search.ranges["recency_mask"] == Choice(("True",))
+        assert search.ranges["bptt"] == Whole(2, 32)
 
     def test_a_recipe_without_tunable_parameters_has_nothing_to_search(self) -> None:
         search = configured(V2, version=self.ASKED).search
