@@ -203,3 +203,6 @@ def _check_metadata(schema: DatasetSchema, rules: _Rules) -> None:
         raise SchemaError(f"field {textual[0]}: only Items can have a textual field")
     if len(textual) > 1:
         raise SchemaError(f"fields {', '.join(textual)}: Items can have one textual field")
+    named = [field.name for field in schema.fields if field.item_name]
+    if len(named) > 1:
+        raise SchemaError(f"fields {', '.join(named)}: Items can have one field with itemName")

@@ -92,13 +92,14 @@ class SemanticSimilarity:
 def _texts(datasets: Datasets) -> tuple[pl.DataFrame, list[str]]:
     """The Items dataset, and the text of each record."""
     schema = datasets.schemas.get("ITEMS")
-    fields = [] if schema is None else [f.name.upper() for f in schema.fields if f.item_name or f.textual]
-    if datasets.items is None or schema is None or not any(field.textual for field in schema.fields):
+    fields = () if schema is None else schema.fields
+    if datasets.items is None or not any(f.textual for f in fields) or not any(f.item_name for f in fields):
         raise TrainingError(
             "Create failed. aws-semantic-similarity needs an Items dataset with a textual field, and a string field "
             "with itemName."
         )
-    texts = datasets.items.select(pl.concat_str(fields, separator="\n", ignore_nulls=True)).to_series()
+    columns = [field.name.upper() for field in fields if field.item_name or field.textual]
+    texts = datasets.items.select(pl.concat_str(columns, separator="\n", ignore_nulls=True)).to_series()
     return datasets.items, texts.fill_null("").to_list()
 
 

@@ -94,6 +94,10 @@ def test_every_dataset_type_has_a_schema(name, fields):
         (schema("Items", ITEM, field("A", "int", categorical=True)), "field A: only a string"),
         (schema("Items", ITEM, field("A", categorical=True, textual=True)), "field A: .*not both"),
         (schema("Items", ITEM, field("A", textual=True), field("B", textual=True)), "A, B: .*one textual"),
+        (
+            schema("Items", ITEM, field("A", itemName=True), field("B", itemName=True)),
+            "A, B: .*one field with itemName",
+        ),
         (schema("Users", USER, field("A", textual=True)), "field A: only Items"),
         (schema("Items", ITEM, field("GENRES_1"), field("genres1")), "genres1: .*GENRES_1"),
         (schema("Items", ITEM), "at least one metadata field"),

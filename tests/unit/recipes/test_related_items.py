@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from airflow_provider_personalize.local.recipes import RECIPES, TrainingConfig, TrainingError
+from airflow_provider_personalize.local.recipes.features import chosen_columns
 from airflow_provider_personalize.local.scoring.selection import Csr, Masks, Selection
 from tests.unit.recipes import planted
 
@@ -187,6 +188,12 @@ class TestSemanticSimilarity:
     def test_few_interactions_are_enough(self):
         model = RECIPES[SEMANTIC].fit(planted.datasets(planted.events()[:3]), TrainingConfig())
         assert len(asked(model, "i05", k=3)[0]) == 3
+
+    @pytest.mark.parametrize("left_out", ["NAME", "PLOT"])
+    def test_a_schema_without_name_or_text_does_not_train(self, left_out):
+        data = chosen_columns(planted.datasets(), excluded={"Items": [left_out]}, included={})
+        with pytest.raises(TrainingError, match="a textual field, and a string field with itemName"):
+            RECIPES[SEMANTIC].fit(data, TrainingConfig())
 
     @pytest.mark.parametrize("data", [planted.datasets(metadata=False), datasets(PLOT=["-"] * ALL, NAME=["?"] * ALL)])
     def test_without_words_it_does_not_train(self, data):
