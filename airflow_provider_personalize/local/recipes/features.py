@@ -34,9 +34,11 @@ def chosen_columns(
     for position, (kind, names) in enumerate(named):
         schema = schemas.get(kind)
         unknown = names - {field.name.upper() for field in schema.fields} if schema else names
-        if schema is None or unknown:
-            column = ", ".join(sorted(unknown))
-            raise TrainingError(f"Create failed. trainingDataConfig names {column}, which {kind} does not have.")
+        if schema is None:
+            raise TrainingError(f"Create failed. trainingDataConfig names {kind}, of which there are no data.")
+        if unknown:
+            columns = ", ".join(sorted(unknown))
+            raise TrainingError(f"Create failed. trainingDataConfig names {columns}, which {kind} does not have.")
         leaves_out = position < len(excluded)
         dropped = {f for f in schema.metadata if (f.name.upper() in names) == leaves_out}
         schemas[kind] = replace(schema, fields=tuple(f for f in schema.fields if f not in dropped))

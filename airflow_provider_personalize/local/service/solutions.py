@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Mapping
 from typing import Any
 
+from airflow_provider_personalize.local.datasets.schema import DatasetSchema
 from airflow_provider_personalize.local.errors import InvalidInput, ResourceInUse
 from airflow_provider_personalize.local.layout import model_directory
 from airflow_provider_personalize.local.service import recipes
@@ -20,6 +21,7 @@ from airflow_provider_personalize.local.service.call import (
     shown,
 )
 from airflow_provider_personalize.local.service.dataset_groups import DATASET_GROUPS
+from airflow_provider_personalize.local.service.filters import schemas_of
 from airflow_provider_personalize.local.service.parameters import check_hpo, check_values
 from airflow_provider_personalize.local.store import UNFINISHED, Quota
 
@@ -33,7 +35,8 @@ SOLUTIONS = Family(
 )
 UPDATABLE = ("performAutoTraining", "performIncrementalUpdate")
 WITH_EVENTS_CONFIG = ("aws-user-personalization-v2", "aws-personalized-ranking-v2")
-OPTIMIZABLE = (recipes.USER_PERSONALIZATION, recipes.RANKING)
+OPTIMIZABLE = ("aws-user-personalization", "aws-personalized-ranking", *WITH_EVENTS_CONFIG)
+LONGEST_SCHEDULE = 30  # days between automatic trainings
 LATEST_VERSION_MEMBERS = (
     "solutionVersionArn",
     "status",
@@ -52,7 +55,7 @@ def create(call: Call, request: Request) -> Response:
     if "recipeArn" not in request:
         raise InvalidInput("recipeArn is required when performAutoML is false.")
     entry = recipes.require_built(request["recipeArn"])
-    _check(request, entry)
+    _check(request, entry, schemas_of(call, group.arn).get("ITEMS"))
     document = {
         "name": request["name"],
         "performHPO": request.get("performHPO", False),
@@ -69,8 +72,8 @@ def create(call: Call, request: Request) -> Response:
     return SOLUTIONS.insert(call, arn, document, parent=group.arn, tags=request.get("tags"), quota=quota)
 
 
-def _check(request: Request, entry: recipes.CatalogueEntry) -> None:
-    """Refuse a configuration that the recipe would not train with."""
+def _check(request: Request, entry: recipes.CatalogueEntry, items: DatasetSchema | None) -> None:
+    """Refuse a configuration that the recipe would not train with. ``items``: the schema of Items, where there is."""
     config = request.get("solutionConfig", {})
     check_values("algorithmHyperParameters", entry.name, entry.algorithm, config.get("algorithmHyperParameters", {}))
     given = config.get("featureTransformationParameters", {})
@@ -79,18 +82,60 @@ def _check(request: Request, entry: recipes.CatalogueEntry) -> None:
         raise InvalidInput(f"performHPO: {entry.name} has no tunable hyperparameter.")
     if "hpoConfig" in config:
         check_hpo(entry.name, entry.algorithm, config["hpoConfig"])
-    _check_events(config.get("eventsConfig"), entry)
+    _check_updatable("solutionConfig", config, entry)
     _check_incremental(request, entry)
+    _check_columns(config.get("trainingDataConfig", {}))
     threshold = config.get("eventValueThreshold")
     if threshold is not None and not _is_number(threshold):
         raise InvalidInput(f"solutionConfig.eventValueThreshold must be a number, not {threshold!r}.")
-    if "optimizationObjective" in config and entry.recipe_type not in OPTIMIZABLE:
-        raise InvalidInput(f"optimizationObjective is for recipes of type {' or '.join(OPTIMIZABLE)}.")
+    if "optimizationObjective" in config:
+        _check_objective(config["optimizationObjective"], entry, items)
 
 
-def _check_events(config: Mapping[str, Any] | None, entry: recipes.CatalogueEntry) -> None:
-    if config and entry.name not in WITH_EVENTS_CONFIG:
+def _check_objective(objective: Mapping[str, str], entry: recipes.CatalogueEntry, items: DatasetSchema | None) -> None:
+    """Where there is no Items dataset yet, training looks at the column."""
+    if entry.name not in OPTIMIZABLE:
+        raise InvalidInput(f"optimizationObjective is for {', '.join(OPTIMIZABLE)}, not {entry.name}.")
+    if "itemAttribute" not in objective:
+        raise InvalidInput("solutionConfig.optimizationObjective needs an itemAttribute, a numeric column of Items.")
+    column = objective["itemAttribute"]
+    if items is None:
+        return
+    numeric = {field.name for field in items.fields if field.numeric}
+    if column.upper() not in map(str.upper, numeric):
+        raise InvalidInput(
+            "solutionConfig.optimizationObjective.itemAttribute must be a numeric column of the Items schema "
+            f"({', '.join(sorted(numeric)) or 'it has none'}), not {column!r}."
+        )
+
+
+def _check_columns(config: Mapping[str, Any]) -> None:
+    """What is included says what is excluded, so a dataset stands in one of both, once (in whatever case)."""
+    named = [
+        kind.upper()
+        for member in ("excludedDatasetColumns", "includedDatasetColumns")
+        for kind in config.get(member, {})
+    ]
+    if twice := [kind for position, kind in enumerate(named) if kind in named[:position]]:
+        raise InvalidInput(
+            f"solutionConfig.trainingDataConfig names {twice[0]} more than once: give the columns of a dataset to "
+            "exclude, or those to include."
+        )
+
+
+def _check_updatable(place: str, config: Mapping[str, Any], entry: recipes.CatalogueEntry) -> None:
+    """What ``solutionConfig`` and ``solutionUpdateConfig`` have in common."""
+    if config.get("eventsConfig") and entry.name not in WITH_EVENTS_CONFIG:
         raise InvalidInput(f"eventsConfig is for {' and '.join(WITH_EVENTS_CONFIG)}, not {entry.name}.")
+    for position, event in enumerate(config.get("eventsConfig", {}).get("eventParametersList", ())):
+        if "eventType" not in event:
+            raise InvalidInput(f"{place}.eventsConfig.eventParametersList[{position}] needs an eventType.")
+    schedule = config.get("autoTrainingConfig", {}).get("schedulingExpression", "rate(7 days)")
+    days = int("".join(filter(str.isdecimal, schedule)))
+    if not 1 <= days <= LONGEST_SCHEDULE:
+        raise InvalidInput(
+            f"{place}.autoTrainingConfig.schedulingExpression must be of 1 to {LONGEST_SCHEDULE} days, not {days}."
+        )
 
 
 def _check_incremental(request: Request, entry: recipes.CatalogueEntry) -> None:
@@ -121,7 +166,7 @@ def update(call: Call, request: Request) -> Response:
     solution = SOLUTIONS.require_active(call, request["solutionArn"])
     config = request.get("solutionUpdateConfig", {})
     entry = recipes.require(solution.document["recipeArn"])
-    _check_events(config.get("eventsConfig"), entry)
+    _check_updatable("solutionUpdateConfig", config, entry)
     _check_incremental(request, entry)
     given = {member: request[member] for member in UPDATABLE if member in request}
     if not given and not config:

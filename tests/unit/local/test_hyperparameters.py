@@ -9,9 +9,10 @@ import pytest
 from airflow_provider_personalize.local.backend import Backend
 from airflow_provider_personalize.local.recipes import RECIPES
 from airflow_provider_personalize.local.service import recipes
-from tests.backends import Refused, call
+from tests.backends import Refused, call, schema
 
 PERSONALIZATION, SIMS, SIMILAR = "aws-user-personalization", "aws-sims", "aws-similar-items"
+V2, COUNT, TRENDING = "aws-user-personalization-v2", "aws-popularity-count", "aws-trending-now"
 VALUES, FEATURES = "algorithmHyperParameters", "featureTransformationParameters"
 LONGEST = "max_user_history_length_percentile"
 
@@ -24,6 +25,10 @@ def create(backend: Backend, group: str, recipe: str, config: dict[str, Any], **
 
 def ranges(kind: str, **bounds: Any) -> dict[str, Any]:
     return {"hpoConfig": {"algorithmHyperParameterRanges": {f"{kind}HyperParameterRanges": [bounds]}}}
+
+
+def columns(excluded: dict[str, list[str]], included: dict[str, list[str]]) -> dict[str, Any]:
+    return {"trainingDataConfig": {"excludedDatasetColumns": excluded, "includedDatasetColumns": included}}
 
 
 def test_the_catalogue_says_of_each_recipe_whether_it_trains_here() -> None:
@@ -51,7 +56,12 @@ def test_every_default_is_within_its_own_range(entry: recipes.CatalogueEntry) ->
         (SIMS, {VALUES: {"popularity_discount_factor": "0.25", "min_cointeraction_count": "0"}}),
         (SIMS, ranges("continuous", name="popularity_discount_factor", minValue=0.1, maxValue=0.9)),
         (SIMILAR, ranges("integer", name="item_id_hidden_dim", minValue=30, maxValue=200)),
-        ("aws-trending-now", {FEATURES: {"trend_discovery_frequency": "1 day"}}),
+        (TRENDING, {FEATURES: {"trend_discovery_frequency": "1 day"}}),
+        (V2, {"eventsConfig": {"eventParametersList": [{"eventType": "buy", "weight": 0.5}, {"eventType": "view"}]}}),
+        (V2, {"optimizationObjective": {"itemAttribute": "PRICE"}}),
+        (COUNT, {"autoTrainingConfig": {"schedulingExpression": "rate(1 day)"}}),
+        (COUNT, {"autoTrainingConfig": {"schedulingExpression": "rate(30 days)"}}),
+        (V2, columns(excluded={"ITEMS": ["A"]}, included={"USERS": ["B"]})),
     ],
 )
 def test_what_the_recipe_takes_is_taken_and_echoed(
@@ -80,10 +90,12 @@ def test_what_the_recipe_takes_is_taken_and_echoed(
         (SIMS, {VALUES: {"popularity_discount_factor": "nan"}}, "a number in [0, 1]"),
         (SIMILAR, {VALUES: {"item_id_hidden_dim": "100"}}, "HPO alone"),
         ("aws-popularity-count", {VALUES: {"bptt": "3"}}, "takes none"),
+        (TRENDING, {FEATURES: {"trend_discovery_frequency": "1 week"}}, "30 minutes"),
+        (TRENDING, {FEATURES: {"trend_discovery_frequency": "1 Day"}}, "1 day, not '1 Day'"),
         (
-            "aws-trending-now",
-            {FEATURES: {"trend_discovery_frequency": "1 week"}},
-            "30 minutes",
+            "aws-hrnn-coldstart",
+            {FEATURES: {"cold_start_relative_from": "latestitem"}},
+            "one of latestItem, currentTime",
         ),
         (PERSONALIZATION, ranges("integer", name="hidden_dimension", minValue=16, maxValue=256), "[32, 256]"),
         (PERSONALIZATION, ranges("integer", name="hidden_dimension", minValue=200, maxValue=100), "before it begins"),
@@ -94,6 +106,17 @@ def test_what_the_recipe_takes_is_taken_and_echoed(
         (PERSONALIZATION, {"eventValueThreshold": "high"}, "eventValueThreshold must be a number"),
         (PERSONALIZATION, {"eventsConfig": {"eventParametersList": [{"eventType": "a"}]}}, "eventsConfig is for"),
         (SIMS, {"optimizationObjective": {"itemAttribute": "PRICE"}}, "optimizationObjective is for"),
+        (COUNT, {"optimizationObjective": {"itemAttribute": "PRICE"}}, "not aws-popularity-count"),
+        (PERSONALIZATION, {"optimizationObjective": {}}, "needs an itemAttribute"),
+        (PERSONALIZATION, {"optimizationObjective": {"objectiveSensitivity": "LOW"}}, "needs an itemAttribute"),
+        (V2, {"eventsConfig": {"eventParametersList": [{"eventType": "a"}, {"weight": 1}]}}, "[1] needs an eventType"),
+        (PERSONALIZATION, ranges("integer", minValue=40), "integerHyperParameterRanges[0] has no name"),
+        (PERSONALIZATION, ranges("categorical", name="recency_mask", values=[]), "[0] (recency_mask) has no values"),
+        (PERSONALIZATION, ranges("categorical", name="recency_mask"), "give some of True, False"),
+        (COUNT, {"autoTrainingConfig": {"schedulingExpression": "rate(400 days)"}}, "1 to 30 days, not 400"),
+        (COUNT, {"autoTrainingConfig": {"schedulingExpression": "rate(0 days)"}}, "1 to 30 days, not 0"),
+        (V2, columns(excluded={"Items": ["A"]}, included={"ITEMS": ["B"]}), "names ITEMS more than once"),
+        (V2, columns(excluded={"Items": ["A"], "ITEMS": ["B"]}, included={}), "names ITEMS more than once"),
     ],
 )
 def test_what_the_recipe_does_not_take_is_refused_with_its_range(
@@ -110,6 +133,32 @@ def test_hpo_is_for_recipes_with_something_to_tune(backend: Backend, group: str)
     assert call(backend, "DescribeSolution", solutionArn=solution)["solution"]["performHPO"] is True
     with pytest.raises(Refused, match="no tunable hyperparameter"):
         create(backend, group, "aws-popularity-count", {}, performHPO=True)
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"eventsConfig": {"eventParametersList": [{"weight": 1}]}}, "solutionUpdateConfig.eventsConfig.eventParam"),
+        ({"autoTrainingConfig": {"schedulingExpression": "rate(31 days)"}}, "solutionUpdateConfig.autoTrainingConfig"),
+    ],
+)
+def test_an_update_is_checked_as_a_creation_is(backend: Backend, group: str, config: dict[str, Any], said: str) -> None:
+    solution = create(backend, group, V2, {})
+    with pytest.raises(Refused, match=said) as refused:
+        call(backend, "UpdateSolution", solutionArn=solution, solutionUpdateConfig=config)
+    assert refused.value.code == "InvalidInputException"
+
+
+def test_an_objective_is_held_against_the_items_schema_where_there_is_one(backend: Backend, group: str) -> None:
+    text = schema("Items", ITEM_ID="string", GENRES={"type": "string", "categorical": True}, Price="float")
+    items = call(backend, "CreateSchema", name="items", schema=text)
+    call(backend, "CreateDataset", name="items", **items, datasetGroupArn=group, datasetType="Items")
+    for column in ("GENRES", "NOWHERE", ""):
+        with pytest.raises(Refused, match="InvalidInputException"):
+            create(backend, group, V2, {"optimizationObjective": {"itemAttribute": column}})
+    with pytest.raises(Refused, match=r"numeric column of the Items schema \(Price\), not 'GENRES'"):
+        create(backend, group, V2, {"optimizationObjective": {"itemAttribute": "GENRES"}})
+    assert create(backend, group, V2, {"optimizationObjective": {"itemAttribute": "PRICE"}})
 
 
 def test_incremental_updates_are_for_semantic_similarity(backend: Backend, group: str) -> None:

@@ -91,7 +91,13 @@ class TestChosenColumns:
         ids = chosen.items["ITEM_ID"].sort()
         assert tags(chosen.items, chosen.schemas["ITEMS"], "ITEM_ID", ids).shape[1] == 0
 
-    @pytest.mark.parametrize(("kind", "column"), [("ITEMS", "PRICE"), ("NOWHERE", "PRICE")])
-    def test_an_unknown_column_is_named(self, kind, column):
-        with pytest.raises(TrainingError, match=f"names {column}, which {kind} does not have"):
+    @pytest.mark.parametrize(
+        ("kind", "column", "said"),
+        [
+            ("ITEMS", "PRICE", "names PRICE, which ITEMS does not have"),
+            ("NOWHERE", "PRICE", "names NOWHERE, of which there are no data"),
+        ],
+    )
+    def test_an_unknown_column_or_dataset_is_named(self, kind, column, said):
+        with pytest.raises(TrainingError, match=said):
             self.columns({kind: [column]})
