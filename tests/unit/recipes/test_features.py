@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from scipy.sparse import csr_matrix
 
-from airflow_provider_personalize.local.recipes import TrainingError
+from airflow_provider_personalize.local.recipes import RECIPES, TrainingConfig, TrainingError
 from airflow_provider_personalize.local.recipes.features import chosen_columns, tags, with_identity
 from tests.unit.recipes.planted import SCHEMAS, datasets, schema, text
 
@@ -101,3 +101,21 @@ class TestChosenColumns:
     def test_an_unknown_column_or_dataset_is_named(self, kind, column, said):
         with pytest.raises(TrainingError, match=said):
             self.columns({kind: [column]})
+
+
+@pytest.mark.parametrize(
+    ("recipe", "learns"),
+    [
+        ("aws-user-personalization", False),
+        ("aws-personalized-ranking", False),
+        ("aws-item-affinity", False),
+        ("aws-user-personalization-v2", True),
+        ("aws-hrnn-metadata", True),
+        ("aws-similar-items", True),
+    ],
+)
+def test_metadata_move_the_items_of_the_recipes_that_learn_from_them_alone(trained, recipe, learns):
+    without = chosen_columns(datasets(), excluded={"ITEMS": ["GROUP"], "USERS": ["GROUP"]}, included={})
+    name = "item_vectors" if recipe == "aws-similar-items" else "item_factors"
+    bare = RECIPES[recipe].fit(without, TrainingConfig(seed=3)).arrays[name]
+    assert np.array_equal(bare, trained(recipe).arrays[name]) != learns
