@@ -16,6 +16,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
     AirflowSkipException,
     BaseHook,
+    Stats,
     XComArg,
     conf,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "BaseEventTrigger",
     "BaseHook",
     "BaseTrigger",
+    "Stats",
     "TaskDeferralTimeout",
     "TriggerEvent",
     "TriggerFailureReason",

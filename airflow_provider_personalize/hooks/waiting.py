@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from airflow_provider_personalize._compat import Stats
 from airflow_provider_personalize.hooks.patience import passes
 from airflow_provider_personalize.hooks.resources import ACTIVE, PersonalizeResource
 from airflow_provider_personalize.service_model import PROGRESS_HEADER
@@ -64,7 +65,15 @@ class Watch:
             self.log.info("%s", f"{line}: {told}" if told else line)
         if status != before and not self.resource.is_known(status):
             self.log.warning("Status %r of %s is not known here; waiting goes on.", status, self.arn)
+        if status == ACTIVE:
+            self._measure()
         return status == ACTIVE or self.resource.has_failed(status)
+
+    def _measure(self) -> None:
+        """Send how long it took, as the service dates it, to whatever collects Airflow's metrics."""
+        created, ended = (self.description.get(member) for member in ("creationDateTime", "lastUpdatedDateTime"))
+        if created is not None and ended is not None:
+            Stats.timing(f"personalize.{self.resource.noun}.duration", ended - created)
 
     def has_missed(self, error: Exception) -> None:
         """Take note of a poll without an answer.

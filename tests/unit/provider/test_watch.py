@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from airflow_provider_personalize.hooks import waiting
@@ -52,3 +54,13 @@ def test_a_service_that_does_not_is_quoted_every_ten_minutes(now: list[float]) -
     lines = said(now, 1800, None)
     assert len(lines) == 3
     assert all(line.endswith("CREATE IN_PROGRESS") for line in lines)
+
+
+def test_how_long_a_job_took_is_sent_once_when_it_has_become_active(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[tuple[str, timedelta]] = []
+    monkeypatch.setattr(waiting.Stats, "timing", lambda *metric: sent.append(metric))
+    watch, created = Watch(BATCH_INFERENCE_JOB, ARN, 2e9, 1, Lines()), datetime(2026, 1, 1, tzinfo=UTC)
+    dates = {"creationDateTime": created, "lastUpdatedDateTime": created + timedelta(minutes=27)}
+    for status in ("CREATE PENDING", "CREATE IN_PROGRESS", "ACTIVE"):
+        watch.has_ended({"batchInferenceJob": {"batchInferenceJobArn": ARN, "status": status, **dates}})
+    assert sent == [("personalize.batch_inference_job.duration", timedelta(minutes=27))]
