@@ -31,7 +31,8 @@ def recommend(call: Call, request: Request) -> Response:
     # What is trending is the same for everyone, unless a filter asks who somebody is.
     if not row and entry.recipe_type != recipes.POPULAR_ITEMS:
         raise InvalidInput(f"{entry.name} needs a {member}.")
-    answered = _answer(call, request, campaign, version, row, _results(request, DEFAULT_RESULTS, MOST_RESULTS))
+    results = _results(request, DEFAULT_RESULTS, MOST_RESULTS)
+    answered = _answer(call, request, campaign, version, row, results, request.get("userId"))
     return {"itemList": [_shown("itemId", *each) for each in answered], **_id()}
 
 
@@ -70,7 +71,13 @@ def _campaign(call: Call, request: Request) -> tuple[Resource, Resource, recipes
 
 
 def _answer(
-    call: Call, request: Request, campaign: Resource, version: Resource, row: Mapping[str, Any], results: int
+    call: Call,
+    request: Request,
+    campaign: Resource,
+    version: Resource,
+    row: Mapping[str, Any],
+    results: int,
+    user: str | None = None,
 ) -> list[tuple[str, float | None]]:
     filter_ = require_fitting(call, request["filterArn"], version) if "filterArn" in request else None
     if "filterValues" in request:
@@ -78,7 +85,7 @@ def _answer(
     try:
         config = campaign.document.get("campaignConfig") or {}
         answered: list[tuple[str, float | None]]
-        answered = live_work().answer(call.backend, version, config, filter_, row, results)
+        answered = live_work().answer(call.backend, version, config, filter_, row, results, user)
     except JobFailed as error:
         raise InvalidInput(str(error)) from None
     return answered

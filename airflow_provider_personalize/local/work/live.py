@@ -23,14 +23,18 @@ def answer(
     filter_: Resource | None,
     row: Mapping[str, Any],
     num_results: int,
+    user: str | None = None,
 ) -> list[tuple[str, float | None]]:
     """The ids and scores that a batch job would write for ``row``. Raises :class:`JobFailed` with its row error.
 
-    config: ``itemExplorationConfig`` and the like, as a campaign has them.
+    config: ``itemExplorationConfig`` and the like, as a campaign has them. user: who asks, for a filter on what she did
+    or is; rows of a batch job that ask about an item name nobody.
     """
     directory = model_directory(backend.root, version.arn)
     if fault := ROW_FORMATS[opened(directory).recipe].fault(row):
         raise JobFailed(fault)
+    if user:
+        row = {**row, "userId": user}
     model, selection = latest(backend, version.document["datasetGroupArn"]).answered_from(directory, filter_, row)
     model = model.configured(config)
     answered = model.answer([row], num_results, selection)
