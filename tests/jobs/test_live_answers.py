@@ -13,7 +13,7 @@ from airflow_provider_personalize.local.backend import open_backend
 from airflow_provider_personalize.local.work import latest
 from airflow_provider_personalize.local.work.dataset_group import datasets_of
 from tests.backends import ITEMS, WITHHELD, call, fill, schema
-from tests.jobs.conftest import Jobs
+from tests.jobs.conftest import Jobs, rows_of
 
 Ask = Callable[..., list[str]]
 
@@ -82,6 +82,21 @@ def test_a_column_added_to_the_schema_is_filtered_by_in_the_next_answer(own: Job
     expression = 'EXCLUDE ItemID WHERE Items.KIND IN ("new")'
     kind = call(own.backend, "CreateFilter", name="k", datasetGroupArn=own.arns.group, filterExpression=expression)
     assert len(ask(**kind)) == ITEMS
+
+
+def test_a_filter_on_a_dataset_without_data_finds_no_value_in_it(own: Jobs, ask: Ask, tmp_path: Path) -> None:
+    """As for users of whom nothing is known, in a live answer and in a job."""
+    text = schema("Users", USER_ID="string", AGE="int")
+    given = call(own.backend, "CreateSchema", name="users", schema=text)
+    call(own.backend, "CreateDataset", name="u", **given, datasetGroupArn=own.arns.group, datasetType="Users")
+    expression = 'EXCLUDE ItemID WHERE Items.GENRES IN ("comedy") IF CurrentUser.AGE > 18'
+    made = call(own.backend, "CreateFilter", name="adults", datasetGroupArn=own.arns.group, filterExpression=expression)
+    assert len(ask(**made)) == ITEMS
+    (tmp_path / "u.json").write_text('{"userId": "u0"}\n')
+    job = own.infer(f"file://{tmp_path}/u.json", f"file://{tmp_path}/out/", numResults=ITEMS, **made)
+    assert job["status"] == "ACTIVE", job
+    (row,) = rows_of(tmp_path / "out" / "u.json.out")
+    assert len(row["output"]["recommendedItems"]) == ITEMS
 
 
 def test_a_filter_made_again_under_its_name_is_the_new_one(own: Jobs, ask: Ask) -> None:

@@ -9,7 +9,17 @@ from typing import Any
 import pytest
 
 from airflow_provider_personalize.local.backend import open_backend
-from tests.backends import ITEMS, ROLE, Refused, batch_request, call, run_jobs, train
+from tests.backends import (
+    EVERYTHING_SEEN,
+    INTERACTIONS_SCHEMA,
+    ITEMS,
+    ROLE,
+    Refused,
+    batch_request,
+    call,
+    run_jobs,
+    train,
+)
 from tests.jobs.conftest import ITEMS_SCHEMA, PLOTS, RELATED, Group, Jobs, rows_of
 
 PERSONAL = ("aws-user-personalization-v2", "aws-hrnn", "aws-hrnn-metadata", "aws-hrnn-coldstart")
@@ -163,6 +173,18 @@ class TestWithoutInteractions:
         )["filterArn"]
         (row,) = bare.run("aws-semantic-similarity", [{"itemId": "i5"}], tmp_path, filterArn=filter_arn)
         assert groups(row["output"]["recommendedItems"]) == {0}
+
+    def test_a_filter_on_interactions_that_may_come_serves_it(self, bare: Group, tmp_path: Path) -> None:
+        given = call(bare.backend, "CreateSchema", name="interactions", schema=INTERACTIONS_SCHEMA)
+        dataset = {"name": "i", **given, "datasetGroupArn": bare.arn, "datasetType": "Interactions"}
+        made = call(bare.backend, "CreateDataset", **dataset)
+        request = {"name": "seen", "datasetGroupArn": bare.arn, "filterExpression": EVERYTHING_SEEN}
+        filter_ = call(bare.backend, "CreateFilter", **request)
+        (row,) = bare.run("aws-semantic-similarity", [{"itemId": "i5"}], tmp_path, **filter_)
+        assert groups(row["output"]["recommendedItems"][:9]) == {1}
+        described = call(bare.backend, "DescribeSolutionVersion", solutionVersionArn=bare.version("aws-hrnn"))
+        assert "no imported Interactions dataset" in described["solutionVersion"]["failureReason"]
+        call(bare.backend, "DeleteDataset", **made)
 
     @pytest.mark.parametrize("recipe", ["aws-sims", "aws-hrnn-coldstart", "aws-item-affinity", "aws-trending-now"])
     def test_other_recipes_say_that_they_need_them(self, bare: Group, recipe: str) -> None:

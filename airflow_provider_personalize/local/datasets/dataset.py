@@ -28,7 +28,7 @@ _KEYS = {"ITEMS": "ITEM_ID", "USERS": "USER_ID", "ACTIONS": "ACTION_ID"}
 class Datasets:
     """What a solution version trains on. Columns bear the schema's names in upper case.
 
-    interactions: empty where there are none. schemas: of the datasets that have data, by dataset type.
+    interactions: empty where there are none. schemas: of all datasets, those without data too, by dataset type.
     """
 
     interactions: pl.DataFrame
@@ -45,8 +45,8 @@ def load_datasets(files: Mapping[str, Sequence[Path]], schemas: Mapping[str, Dat
     Args:
         files: dataset type (``INTERACTIONS``, ``ITEMS``, ...) -> the files of ``import_csv`` that make it up,
             oldest first: a full import and the incremental ones since. Types without files are absent.
-        schemas: dataset type -> the schema that the dataset has now. A part imported under an earlier schema has nulls
-            in columns added since.
+        schemas: dataset type -> the schema that the dataset has now, also of one without files. A part imported under
+            an earlier schema has nulls in columns added since.
 
     Where several records have one ITEM_ID or USER_ID, the last one counts.
     """
@@ -55,13 +55,14 @@ def load_datasets(files: Mapping[str, Sequence[Path]], schemas: Mapping[str, Dat
         for kind in ("INTERACTIONS", "ITEMS", "USERS", "ACTIONS", "ACTION_INTERACTIONS")
     )
     if interactions is None:
-        interactions = pl.DataFrame(schema=_NO_INTERACTIONS)
+        schema = schemas.get("INTERACTIONS")
+        interactions = pl.DataFrame(schema=_columns(schema) if schema else _NO_INTERACTIONS)
     return Datasets(interactions, items, users, dict(schemas), actions, action_interactions)
 
 
 def load_dataset(parts: Sequence[Path], schema: DatasetSchema) -> pl.DataFrame:
     """One dataset of :func:`load_datasets`, from at least one file."""
-    columns = {field.name.upper(): COLUMN_TYPES[field.type] for field in schema.fields}
+    columns = _columns(schema)
     table = pl.concat([pl.scan_ipc(part) for part in parts], how="diagonal_relaxed").collect()
     table = table.with_columns(
         pl.lit(None, dtype).alias(name) for name, dtype in columns.items() if name not in table.columns
@@ -69,6 +70,10 @@ def load_dataset(parts: Sequence[Path], schema: DatasetSchema) -> pl.DataFrame:
     if key := _KEYS.get(schema.dataset_type):
         table = table.unique(key, keep="last", maintain_order=True)
     return table.select(list(columns))
+
+
+def _columns(schema: DatasetSchema) -> dict[str, type[pl.DataType]]:
+    return {field.name.upper(): COLUMN_TYPES[field.type] for field in schema.fields}
 
 
 def encode(values: pl.Series, ids: pl.Series) -> pl.Series:

@@ -153,7 +153,7 @@ def training_events(datasets: Datasets, config: TrainingConfig) -> Events:
         TrainingError: there is no Interactions dataset, it lacks a column that the solution filters on, or too little
             is left to train on.
     """
-    if "INTERACTIONS" not in datasets.schemas:
+    if datasets.interactions.is_empty():
         raise TrainingError("Create failed. The dataset group has no imported Interactions dataset.")
     filtered = training_interactions(datasets.interactions, config)
     user_ids = filtered["USER_ID"].unique().sort().alias("id")

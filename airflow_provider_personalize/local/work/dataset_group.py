@@ -33,13 +33,14 @@ def snapshot(backend: Backend, group_arn: str, folder: Path) -> Snapshot:
     files, schemas = {}, {}
     for dataset in backend.store.children(group_arn, "dataset"):
         kind, schema = dataset.document["datasetType"], schema_of(backend, dataset)
+        schemas[kind] = schema
         found = bulk_files(backend, dataset)
         records = records_of(backend, dataset.arn, schema)
         if len(records):  # after the imports, since the last record of an id counts
             found.append(folder / f"{kind}.arrow")
             records.write_ipc(found[-1], compression="uncompressed")
         if found:
-            files[kind], schemas[kind] = found, schema
+            files[kind] = found
     return Snapshot(files, schemas)
 
 
