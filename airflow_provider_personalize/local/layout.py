@@ -12,12 +12,12 @@ def resource_name(arn: str) -> str:
 
 def dataset_directory(root: Path, dataset_arn: str) -> Path:
     """One columnar file an import job lies here."""
-    return root / "datasets" / _region(dataset_arn) / resource_name(dataset_arn)
+    return root / "datasets" / region_of(dataset_arn) / resource_name(dataset_arn)
 
 
 def model_directory(root: Path, solution_or_version_arn: str) -> Path:
     """A solution version's model; of a solution, the directory that holds those of all its versions."""
-    return root / "models" / _region(solution_or_version_arn) / resource_name(solution_or_version_arn)
+    return root / "models" / region_of(solution_or_version_arn) / resource_name(solution_or_version_arn)
 
 
 def scratch_directory(root: Path) -> Path:
@@ -30,8 +30,8 @@ def scratch_directory(root: Path) -> Path:
 def runner_log(root: Path, job_arn: str) -> Path:
     """What the runners of a job printed."""
     kind, name = job_arn.split(":", 5)[5].split("/", 1)
-    return root / "logs" / _region(job_arn) / f"{kind}-{name.replace('/', '-')}.log"
+    return root / "logs" / region_of(job_arn) / f"{kind}-{name.replace('/', '-')}.log"
 
 
-def _region(arn: str) -> str:
+def region_of(arn: str) -> str:
     return arn.split(":")[3]

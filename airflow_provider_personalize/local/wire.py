@@ -95,7 +95,9 @@ def _progress(backend: Backend, operation: OperationModel, request: dict[str, An
     """How far a runner is with what was described; empty where none is at work."""
     if not operation.name.startswith("Describe"):
         return ""
-    [arn], [described] = request.values(), payload.values()
+    assert operation.input_shape is not None
+    [member], [described] = operation.input_shape.members, payload.values()
+    arn = request[member]
     return told(backend.store.progress(arn)) if described.get("status") == IN_PROGRESS else ""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,7 @@ from airflow_provider_personalize.local.errors import (
     ResourceNotFound,
     TooManyTags,
 )
+from airflow_provider_personalize.local.layout import region_of
 from airflow_provider_personalize.local.storage import Location, LocationError, check_location
 from airflow_provider_personalize.local.store import ACTIVE, PENDING, AlreadyExists, Quota, QuotaReached, Resource
 from airflow_provider_personalize.service_model import service_model
@@ -27,6 +28,7 @@ from airflow_provider_personalize.service_model import service_model
 Request = Mapping[str, Any]
 Response = dict[str, Any]
 TAGS_PER_RESOURCE = 50
+_LAST = (1 << 63) - 1  # the largest number that a database counts rows with
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,16 @@ class Call:
 
     backend: Backend
     region: str
+
+    def find(self, arn: str) -> Resource | None:
+        """The resource of that ARN, where it is one of the region that is called."""
+        resource = self.backend.store.get(arn)
+        return resource if resource and region_of(arn) == self.region else None
+
+    def unfinished_batch_jobs(self) -> Iterator[Resource]:
+        """The batch jobs that wait or run, of both kinds."""
+        for kind in ("batch-inference-job", "batch-segment-job"):
+            yield from self.backend.store.unfinished(kind)
 
 
 Operation = Callable[[Call, Request], Response]
@@ -57,8 +69,8 @@ class Family:
         return f"arn:aws:personalize:{call.region}:{ACCOUNT}:{self.kind}/{name}"
 
     def require(self, call: Call, arn: str) -> Resource:
-        """The resource; raises ``ResourceNotFoundException`` for another kind's ARN too."""
-        resource = call.backend.store.get(arn)
+        """The resource; raises ``ResourceNotFoundException`` for another kind's ARN, or another region's, too."""
+        resource = call.find(arn)
         if resource is None or resource.kind != self.kind:
             raise ResourceNotFound(arn)
         return resource
@@ -183,6 +195,6 @@ def _open_token(token: str | None, kind: str, parent: str | None) -> int | None:
         token_kind, token_parent, seq = orjson.loads(base64.urlsafe_b64decode(token))
     except (binascii.Error, ValueError, TypeError):
         raise InvalidNextToken("nextToken is not one that this operation returned.") from None
-    if [token_kind, token_parent] != [kind, parent] or not isinstance(seq, int):
+    if [token_kind, token_parent] != [kind, parent] or type(seq) is not int or not 0 <= seq <= _LAST:
         raise InvalidNextToken("nextToken belongs to another listing.")
     return seq

@@ -92,10 +92,9 @@ def schemas_of(call: Call, group_arn: str) -> dict[str, DatasetSchema]:
 
 def delete(call: Call, request: Request) -> Response:
     filter_ = FILTERS.require(call, request["filterArn"])
-    for kind in ("batch-inference-job", "batch-segment-job"):
-        for job in call.backend.store.unfinished(kind):
-            if job.document.get("filterArn") == filter_.arn:
-                raise ResourceInUse(f"{filter_.arn} is used by {job.arn}, which is {job.status}.")
+    for job in call.unfinished_batch_jobs():
+        if job.document.get("filterArn") == filter_.arn:
+            raise ResourceInUse(f"{filter_.arn} is used by {job.arn}, which is {job.status}.")
     call.backend.store.delete(filter_.arn)
     return {}
 

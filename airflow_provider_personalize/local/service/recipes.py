@@ -311,9 +311,9 @@ def listing(call: Call, request: Request) -> Response:
     domain = request.get("domain")
     entries = [entry for entry in CATALOGUE.values() if domain in (None, entry.domain)]
     token = request.get("nextToken", "0")
-    if not token.isascii() or not token.isdecimal():
+    start = int(token) if token.isascii() and token.isdecimal() else -1
+    if not 0 <= start < len(entries):
         raise InvalidNextToken("nextToken is not one that this operation returned.")
-    start = int(token)
     stop = start + request.get("maxResults", 100)
     page: Response = {"recipes": [_summary(entry) for entry in entries[start:stop]]}
     return page | ({"nextToken": str(stop)} if stop < len(entries) else {})

@@ -38,7 +38,7 @@ def untag(call: Call, request: Request) -> Response:
 
 
 def _taggable(call: Call, request: Request) -> str:
-    resource = call.backend.store.get(request["resourceArn"])
+    resource = call.find(request["resourceArn"])
     if resource is None:
         raise ResourceNotFound(request["resourceArn"])
     if resource.kind in WITHOUT_TAGS:
