@@ -13,7 +13,7 @@ import pytest
 
 from airflow_provider_personalize.local import runner
 from airflow_provider_personalize.local.backend import open_backend
-from tests.backends import USERS, batch_request, call, fill
+from tests.backends import USERS, batch_request, call, fill, run_jobs
 from tests.jobs.conftest import Jobs, rows_of
 
 Users = Callable[..., Path]
@@ -156,6 +156,22 @@ def test_a_resource_deleted_under_a_waiting_job_fails_it_with_a_reason(
     assert runner.run(jobs.backend, lease)
     job = call(jobs.backend, "DescribeBatchInferenceJob", batchInferenceJobArn=arn)["batchInferenceJob"]
     assert (job["status"], "filter/gone" in job["failureReason"]) == ("CREATE FAILED", True)
+
+
+def test_a_solution_version_deleted_under_a_waiting_job_fails_it_with_a_reason(
+    jobs: Jobs, users: Users, tmp_path: Path
+) -> None:
+    recipe = "arn:aws:personalize:::recipe/aws-popularity-count"
+    solution = call(jobs.backend, "CreateSolution", name="gone", datasetGroupArn=jobs.arns.group, recipeArn=recipe)
+    version = call(jobs.backend, "CreateSolutionVersion", **solution)["solutionVersionArn"]
+    run_jobs(jobs.backend)
+    request = batch_request(version, "of-gone-version", f"file://{users('u1')}", f"file://{tmp_path}/out/")
+    arn = call(jobs.backend, "CreateBatchInferenceJob", **request)
+    jobs.backend.store.delete(solution["solutionArn"])
+    run_jobs(jobs.backend)
+    job = call(jobs.backend, "DescribeBatchInferenceJob", **arn)["batchInferenceJob"]
+    assert job["status"] == "CREATE FAILED"
+    assert job["failureReason"] == f"Resource Arn {version} does not exist any more."
 
 
 class TestQuotas:

@@ -185,6 +185,9 @@ def delete(call: Call, request: Request) -> Response:
         raise ResourceInUse(f"{solution.arn} has a version that is {training[0].status}: {training[0].arn}.")
     if campaigns := call.backend.store.children(solution.arn, "campaign"):
         raise ResourceInUse(f"{solution.arn} is deployed in {campaigns[0].arn}: delete the campaign before it.")
+    for job in call.unfinished_batch_jobs():
+        if job.document["solutionVersionArn"].startswith(f"{solution.arn}/"):
+            raise ResourceInUse(f"{solution.arn} is used by {job.arn}, which is {job.status}.")
     call.backend.store.delete(solution.arn)
     shutil.rmtree(model_directory(call.backend.root, solution.arn), ignore_errors=True)
     return {}

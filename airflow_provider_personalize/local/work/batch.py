@@ -26,6 +26,7 @@ from airflow_provider_personalize.local.storage import (
     output_location,
     storage_for,
 )
+from airflow_provider_personalize.local.store import Resource
 from airflow_provider_personalize.local.work.answering import Assignment, opened_model
 from airflow_provider_personalize.local.work.crew import Crew
 from airflow_provider_personalize.local.work.dataset_group import snapshot
@@ -40,12 +41,13 @@ def run(running: Running) -> Mapping[str, Any]:
     """Answer every input object with one output object, and show them only when all are written."""
     job = running.resource.document
     settings = running.backend.settings
+    version = running.require(job["solutionVersionArn"])
     source = check_location(job["jobInput"]["s3DataSource"]["path"])
     destination = check_location(job["jobOutput"]["s3DataDestination"]["path"])
     reading, writing = storage_for(source, running.scratch), storage_for(destination, running.scratch)
     inputs = _inputs(reading, source, destination)
     _refuse_beyond(settings, inputs)
-    model = opened_model(model_directory(running.backend.root, job["solutionVersionArn"]))
+    model = opened_model(model_directory(running.backend.root, version.arn))
     most_rows = _most_rows(settings, model.recipe, job.get("batchInferenceJobMode"))
     staged: list[tuple[Path, Location]] = []
     rows = 0
@@ -58,7 +60,7 @@ def run(running: Running) -> Mapping[str, Any]:
         crew = Crew.of(settings, size)
         files = [cut(copy, crew.shard_bytes(size)) for copy in copies]
         lines = sum(shard.lines for shards in files for shard in shards)
-        answers = stack.enter_context(crew.answers(_assignment(running, model, folder), folder, files))
+        answers = stack.enter_context(crew.answers(_assignment(running, version, model, folder), folder, files))
         for stored, answered in zip(inputs, answers, strict=True):
             target = output_location(destination, f"{stored.name}.out")
             path = writing.staging(target, running.tag)
@@ -126,14 +128,14 @@ def _folder(running: Running) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)  # a worker that was thought dead may still write there
 
 
-def _assignment(running: Running, model: Model, folder: Path) -> Assignment:
+def _assignment(running: Running, version: Resource, model: Model, folder: Path) -> Assignment:
     job, settings = running.resource.document, running.backend.settings
-    group_arn = running.require(job["solutionVersionArn"]).document["datasetGroupArn"]
+    group_arn = version.document["datasetGroupArn"]
     filter_ = running.require(job["filterArn"]) if job.get("filterArn") else None
     themes = job.get("themeGenerationConfig")
     follows = behind(running.backend, group_arn, model)
     return Assignment(
-        model_directory(running.backend.root, job["solutionVersionArn"]),
+        model_directory(running.backend.root, version.arn),
         job["numResults"],
         running.lease.kind == "batch-segment-job",
         job.get("batchInferenceJobConfig") or {},

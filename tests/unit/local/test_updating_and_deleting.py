@@ -8,7 +8,7 @@ import pytest
 
 from airflow_provider_personalize.local.backend import Backend
 from airflow_provider_personalize.local.store import ACTIVE
-from tests.backends import ITEMS_SCHEMA, ROLE, Refused, call, schema
+from tests.backends import ITEMS_SCHEMA, ROLE, Refused, batch_request, call, schema
 
 BASE = "arn:aws:personalize:us-east-1:000000000000:"
 GENRES = {"type": "string", "categorical": True}
@@ -154,6 +154,19 @@ class TestDeleting:
         )
         call(backend, "StopSolutionVersionCreation", **second)
         call(backend, "DeleteSolution", solutionArn=solution)
+
+    def test_a_solution_stays_while_a_batch_job_uses_a_version(self, backend: Backend, version: str) -> None:
+        solution = version.rsplit("/", 1)[0]
+        request = batch_request(version, "j", "s3://bucket/in/", "s3://bucket/out/")
+        job = call(backend, "CreateBatchInferenceJob", **request)["batchInferenceJobArn"]
+        lease = None
+        for _ in ("waits", "runs"):
+            error = refused(backend, "DeleteSolution", solutionArn=solution)
+            assert (error.code, job in error.message) == ("ResourceInUseException", True)
+            lease = lease or backend.store.claim("test", lease_seconds=60)
+        assert lease is not None
+        backend.store.publish(lease, ACTIVE)
+        assert call(backend, "DeleteSolution", solutionArn=solution) == {}
 
     def test_a_filter_stays_while_a_job_uses_it(self, backend: Backend, group: str, version: str) -> None:
         filter_ = call(backend, "CreateFilter", name="f", datasetGroupArn=group, filterExpression=EXPRESSION)
