@@ -626,13 +626,21 @@ class Store:
         with self._read() as connection:
             return [json.loads(document) for document in connection.scalars(query)]
 
-    def delete_records(self, dataset: str, users: Sequence[str]) -> int:
-        """Forget what was put about these users; how many records that were."""
-        doomed = sa.delete(records).where(records.c.dataset == dataset)
+    def delete_records(
+        self, dataset: str, users: Sequence[str], nobodys: Callable[[Mapping[str, Any]], bool] = lambda record: False
+    ) -> int:
+        """Forget what was put about these users, and of the records without a user those that ``nobodys`` chooses.
+
+        Returns how many records that were.
+        """
+        own = records.c.dataset == dataset
+        without_user = sa.select(records.c.seq, records.c.document).where(own, records.c.user_id.is_(None))
         with self._db.begin() as connection:
+            chosen = [seq for seq, document in connection.execute(without_user) if nobodys(json.loads(document))]
             deleted = sum(
-                connection.execute(doomed.where(records.c.user_id.in_(users[start : start + 1000]))).rowcount
-                for start in range(0, len(users), 1000)
+                connection.execute(sa.delete(records).where(own, column.in_(among[start : start + 1000]))).rowcount
+                for column, among in ((records.c.user_id, users), (records.c.seq, chosen))
+                for start in range(0, len(among), 1000)
             )
             if deleted:
                 self._revise(connection, dataset)

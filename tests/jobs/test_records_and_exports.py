@@ -169,6 +169,26 @@ class TestPuttingRecords:
         assert refused.value.code == "InvalidInputException"
         assert group.backend.store.records_of(group.dataset("ITEMS")) == []
 
+    @pytest.mark.parametrize(
+        ("sent_at", "said"),
+        [(1_700_000_000_000, "It looks like milliseconds"), (-1, "no time|not a time"), (10**18, "not a time")],
+    )
+    def test_a_time_that_an_import_would_refuse_is_refused(self, group: Group, sent_at: int, said: str) -> None:
+        with pytest.raises(Refused, match=said) as refused:
+            group.put_events(("i1", 100), ("i2", sent_at), user="u1")
+        assert refused.value.code == "InvalidInputException"
+        assert group.backend.store.records_of(group.dataset("INTERACTIONS")) == []
+
+    def test_a_text_that_an_import_would_refuse_is_refused(self, group: Group) -> None:
+        group.put_item("i1", longTitle="x" * 1000)
+        for properties in ({"longTitle": "x" * 1001}, {"genres": ["x" * 500, "y" * 500]}):
+            with pytest.raises(Refused, match="Length cannot be more than 1000 characters"):
+                group.put_item("i1", **properties)
+
+    def test_an_empty_text_is_no_value_as_an_empty_cell_is_none(self, group: Group) -> None:
+        group.put_item("i1", longTitle="")
+        assert group.export("ITEMS")[1][0]["LONG_TITLE"] == ""
+
     def test_properties_that_are_no_json_object_are_refused(self, group: Group) -> None:
         for text in ("{", "[]", '"a"'):
             items = [{"itemId": "i1", "properties": text}]
@@ -237,6 +257,17 @@ class TestDeletingUsers:
         assert sorted(datasets.interactions["USER_ID"].to_list()) == ["u2", "u2", "u3"]
         assert datasets.users is not None
         assert datasets.users["USER_ID"].to_list() == ["u2"]
+
+    def test_what_a_user_did_before_her_session_knew_her_goes_too(self, group: Group) -> None:
+        group.put_events(("i1", 100), user=None, session="hers")
+        group.put_events(("i2", 200), user="u1", session="hers")
+        group.put_events(("i3", 300), user=None, session="his")
+        group.put_events(("i4", 400), user="u1", session="his")
+        group.put_events(("i5", 500), user="u2", session="his")  # whoever came last has the session
+        group.put_events(("i6", 600), user=None, session="nobodys")
+        assert group.forget("USER_ID\nu1\n")["numDeleted"] == 3
+        kept = group.backend.store.records_of(group.dataset("INTERACTIONS"))
+        assert [record["ITEM_ID"] for record in kept] == ["i3", "i5", "i6"]
 
     @pytest.mark.parametrize(
         ("text", "name", "said"),

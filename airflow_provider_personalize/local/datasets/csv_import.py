@@ -31,13 +31,17 @@ import numpy as np
 import polars as pl
 from polars.exceptions import PolarsError
 
+from airflow_provider_personalize.local.datasets.bounds import (
+    FLOAT_OVERFLOW,
+    INT_BITS,
+    LATEST_TIME,
+    is_time,
+    longest,
+    not_a_time,
+)
 from airflow_provider_personalize.local.datasets.dataset import COLUMN_TYPES
 from airflow_provider_personalize.local.datasets.schema import DatasetSchema, Field
 
-LONGEST_ID = 256
-LONGEST_STRING = 1000
-LATEST_TIME = 100_000_000_000  # the year 5138 in seconds, 1973 in milliseconds
-_INT_BITS = {"int": 32, "long": 64}
 _BOOLEANS = {"true": True, "false": False}
 _INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
 _REAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
@@ -237,13 +241,13 @@ def _breaks_a_rule(field: Field, values: pl.Series) -> bool:
     """Whether any value breaks a rule that its type alone does not."""
     if values.null_count() and not field.nullable:
         return True
-    if _is_time(field):
+    if is_time(field):
         return bool((values < 0).any() or (values >= LATEST_TIME).any())
     if field.type in ("float", "double"):
         return not values.is_finite().all()
     # No text has more characters than bytes, and bytes are quicker to count.
-    longest = _longest(field)
-    return bool(longest and (values.str.len_bytes() > longest).any() and (values.str.len_chars() > longest).any())
+    most = longest(field)
+    return bool(most and (values.str.len_bytes() > most).any() and (values.str.len_chars() > most).any())
 
 
 def _has_indented_cell(path: Path) -> bool:
@@ -258,19 +262,6 @@ def _has_indented_cell(path: Path) -> bool:
                     return True
             last = chunk[-1:]
     return False
-
-
-def _is_time(field: Field) -> bool:
-    return field.type == "long" and field.name.upper().endswith("TIMESTAMP")
-
-
-def _longest(field: Field) -> int | None:
-    """The most characters a value may have; long text is not refused, training cuts it."""
-    if field.type != "string" or field.textual:
-        return None
-    if field.name in ("USER_ID", "ITEM_ID", "ACTION_ID"):
-        return LONGEST_ID
-    return LONGEST_STRING
 
 
 # -- the exact pass, after a failure ----------------------------------------------------------------------------------
@@ -339,20 +330,19 @@ def _fault(field: Field, value: str) -> str | None:
     shown = repr(value if len(value) <= _SHOWN else value[:_SHOWN] + "...")
     if not value:
         return None if field.nullable else f"the value is empty; {field.name} is not nullable."
-    if (longest := _longest(field)) and len(value) > longest:
-        return f"Length cannot be more than {longest} characters for {field.name}: {shown} has {len(value)}."
+    if (most := longest(field)) and len(value) > most:
+        return f"Length cannot be more than {most} characters for {field.name}: {shown} has {len(value)}."
     if field.type == "boolean" and value.lower() not in _BOOLEANS:
         return f"{shown} is not a boolean; true or false was expected."
     if field.type in ("float", "double"):
         if not _REAL.fullmatch(value):
             return f"{shown} is not a {field.type}; a number such as 1.5 was expected."
-        if not math.isfinite(float(value)) or (field.type == "float" and abs(float(value)) >= 3.4028235677973366e38):
+        if not math.isfinite(float(value)) or (field.type == "float" and abs(float(value)) >= FLOAT_OVERFLOW):
             return f"{shown} is out of range for a {field.type}."
-    if bits := _INT_BITS.get(field.type):
-        expected = "whole epoch seconds" if _is_time(field) else f"a whole number of {bits} bits"
+    if bits := INT_BITS.get(field.type):
+        expected = "whole epoch seconds" if is_time(field) else f"a whole number of {bits} bits"
         if not _INTEGER.fullmatch(value) or not -(1 << (bits - 1)) <= int(value) < 1 << (bits - 1):
             return f"{shown} is not a {field.type}; {expected} was expected."
-        if _is_time(field) and not 0 <= int(value) < LATEST_TIME:
-            hint = " It looks like milliseconds." if int(value) > 0 else ""
-            return f"{shown} is not a time in epoch seconds.{hint}"
+        if is_time(field) and (fault := not_a_time(int(value), shown)):
+            return fault
     return None

@@ -13,9 +13,10 @@ from typing import Any
 
 import orjson
 
+from airflow_provider_personalize.local.datasets.bounds import FLOAT_OVERFLOW, INT_BITS, is_time, longest, not_a_time
 from airflow_provider_personalize.local.datasets.schema import DatasetSchema, Field, parse_schema
 from airflow_provider_personalize.local.errors import InvalidInput, ResourceNotFound
-from airflow_provider_personalize.local.layout import resource_name
+from airflow_provider_personalize.local.layout import region_of, resource_name
 from airflow_provider_personalize.local.service.call import Call, Operation, Request, Response
 from airflow_provider_personalize.local.service.datasets import DATASETS
 from airflow_provider_personalize.local.service.event_trackers import tracker_of
@@ -24,7 +25,6 @@ from airflow_provider_personalize.local.store import Resource
 
 # The member that keeps an event's session beside its columns: no column of a schema is spelled so.
 SESSION = "$session"
-_BITS = {"int": 32, "long": 64}
 
 
 def put_events(call: Call, request: Request) -> Response:
@@ -43,6 +43,7 @@ def put_events(call: Call, request: Request) -> Response:
 def put_action_interactions(call: Call, request: Request) -> Response:
     """The same for actions, whose dataset has a tracking id of its own."""
     found = call.backend.store.users_of("trackingId", request["trackingId"], [DATASETS.kind])
+    found = [dataset for dataset in found if region_of(dataset.arn) == call.region]
     if not found:
         raise ResourceNotFound(request["trackingId"])
     given = request["actionInteractions"]
@@ -142,22 +143,30 @@ def _bare(name: str) -> str:
 
 
 def _value(field: Field, value: Any, place: str) -> Any:
-    """``value`` as the field's column holds it. Raises ``InvalidInputException`` when it does not fit."""
+    """``value`` as the field's column holds it. Raises ``InvalidInputException`` when an import would refuse it."""
+    if value == "":  # as an empty cell
+        value = None
     if value is None and field.nullable:
         return None
     if field.type == "string":
         if isinstance(value, list) and field.categorical and all(isinstance(part, str) for part in value):
-            return "|".join(value)
+            value = "|".join(value)
         if isinstance(value, str):
+            if (most := longest(field)) and len(value) > most:
+                raise InvalidInput(f"{place}: Length cannot be more than {most} characters for {field.name}.")
             return value
     elif field.type == "boolean":
         if isinstance(value, bool):
             return value
     elif not isinstance(value, bool) and isinstance(value, (int, float)) and math.isfinite(value):
-        bits = _BITS.get(field.type)
+        bits = INT_BITS.get(field.type)
         if bits is None:
+            if field.type == "float" and abs(value) >= FLOAT_OVERFLOW:
+                raise InvalidInput(f"{place}: {field.name}: {json.dumps(value)} is out of range for a float.")
             return float(value)
         if value == int(value) and -(1 << (bits - 1)) <= value < 1 << (bits - 1):
+            if is_time(field) and (fault := not_a_time(int(value), str(int(value)))):
+                raise InvalidInput(f"{place}: {field.name}: {fault}")
             return int(value)
     nullable = " or null" if field.nullable else ""
     raise InvalidInput(f"{place}: {field.name} must be of type {field.type}{nullable}, not {json.dumps(value)}.")

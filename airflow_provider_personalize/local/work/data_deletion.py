@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,9 @@ from typing import Any
 import polars as pl
 
 from airflow_provider_personalize.local.layout import dataset_directory
+from airflow_provider_personalize.local.service.events import SESSION
 from airflow_provider_personalize.local.storage import check_location, storage_for
+from airflow_provider_personalize.local.work.records import users_of_sessions
 from airflow_provider_personalize.local.work.running import JobFailed, Running
 
 COLUMN = "USER_ID"
@@ -30,8 +32,17 @@ def run(running: Running) -> Mapping[str, Any]:
         for part in sorted(dataset_directory(running.backend.root, dataset.arn).glob("*.arrow")):
             deleted += _without(part, users, running.tag)
             running.report(deleted, None, "rows")
-        deleted += store.delete_records(dataset.arn, users.to_list())
+        deleted += _without_records(running, dataset.arn, users.to_list())
     return {"numDeleted": deleted}
+
+
+def _without_records(running: Running, dataset_arn: str, users: Sequence[str]) -> int:
+    """Forget what was put about these users, before they were known in their sessions too; how many records."""
+    store, gone = running.backend.store, frozenset(users)
+    # Of users and of what they did: records of users have no session.
+    events = [record for record in store.records_of(dataset_arn) if SESSION in record]
+    sessions = {session for session, user in users_of_sessions(events).items() if user in gone}
+    return store.delete_records(dataset_arn, users, lambda record: record.get(SESSION) in sessions)
 
 
 def _users(running: Running, source: str) -> pl.Series:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import polars as pl
@@ -20,10 +20,15 @@ def records_of(backend: Backend, dataset_arn: str, schema: DatasetSchema) -> pl.
     """
     records = backend.store.records_of(dataset_arn)
     if schema.dataset_type in ("INTERACTIONS", "ACTION_INTERACTIONS"):
-        users = {record[SESSION]: record["USER_ID"] for record in records if record["USER_ID"]}
+        users = users_of_sessions(records)
         records = [_with_user(record, users) for record in records if record["USER_ID"] or record[SESSION] in users]
     columns = {field.name.upper(): COLUMN_TYPES[field.type] for field in schema.fields}
     return pl.from_dicts(records, schema=columns) if records else pl.DataFrame(schema=columns)
+
+
+def users_of_sessions(records: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Session -> the user whom the latest of its events that names one names."""
+    return {record[SESSION]: record["USER_ID"] for record in records if record["USER_ID"]}
 
 
 def _with_user(record: Mapping[str, Any], users: Mapping[str, str]) -> Mapping[str, Any]:
