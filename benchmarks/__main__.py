@@ -20,6 +20,7 @@ SIZES: dict[str, tuple[str, str]] = {
     "validation": ("--rows 200000", ""),
     "filters": ("--items 200000 --rows 512", ""),
     "kernel": ("--users 1024 --rounds 3", ""),
+    "growth": ("--users 1024 --rounds 3", ""),
     "job": ("--rows 60000", ""),
     "memory": ("--rows 50000 --items 200000 --users 500000", ""),
     "scale_out": ("", "--rows 200000"),
