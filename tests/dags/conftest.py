@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import csv
 import json
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ EVENTS_A_USER = 12  # the service trains on no fewer than 1000 interactions
 FORMER_USER = USERS
 """Has events like the others, but a month older."""
 MONTH = 30 * 24 * 60 * 60
+A_DATE = "2026-11-01"
+"""Of no run. Without one, ``airflow tasks test`` deletes a run of the DAG that has no date."""
 
 
 def camp(number: int) -> str:
@@ -100,16 +102,53 @@ class Suite:
 
     def test(self, dag_id: str, **arguments: Any) -> Any:
         """A whole run in this process; the DagRun."""
-        return self.dags[dag_id].test(**arguments)
+        return self.fresh(dag_id).test(**arguments)
 
-    def tasks_test(self, dag_id: str, task_id: str, *arguments: str) -> str:
-        """``airflow tasks test``; how the attempt ended. Its exit code would say 0 whatever happened."""
+    def fresh(self, dag_id: str) -> Any:
+        """A DAG, read out of its file again: a run writes its form into the params of the objects that it runs."""
+        return read(Path(self.dags[dag_id].fileloc))[dag_id]
+
+    def tasks_test(
+        self, dag_id: str, task_id: str, run: str = A_DATE, *, form: Mapping[str, Any] | None = None
+    ) -> str | None:
+        """``airflow tasks test``; how the attempt ended, None when it waits for a person. Its exit code would say 0
+        whatever happened.
+
+        It is given the DAG: it would read every file and write every DAG to the database again, most of a test's time.
+
+        :param run: the id of a run, or a date, for a run that the command makes and deletes.
+        """
         from airflow.cli import cli_parser
 
         self.attempts.states.pop(task_id, None)
-        parsed = cli_parser.get_parser().parse_args(["tasks", "test", dag_id, task_id, *arguments])
-        parsed.func(parsed)
-        return self.attempts.states[task_id]
+        arguments = ["tasks", "test", dag_id, task_id, run, "--task-params", json.dumps(form or {})]
+        parsed = cli_parser.get_parser().parse_args(arguments)
+        parsed.func(parsed, dag=self.fresh(dag_id))
+        return self.attempts.states.get(task_id)
+
+    def finish(self, dag_id: str, run_id: str) -> Any:
+        """Do the tasks of a run by ``airflow tasks test``, as the scheduler finds them ready; the run, once none is."""
+        seen = None
+        while (states := self.scheduled(dag_id, run_id)) != seen:
+            for task_id in [task_id for task_id, state in states.items() if state == "scheduled"]:
+                self.tasks_test(dag_id, task_id, run_id)
+            seen = states
+        return self.run(dag_id, run_id)
+
+    def scheduled(self, dag_id: str, run_id: str) -> dict[str, str]:
+        """The states of a run's tasks after a look of the scheduler, which schedules those whose turn it is."""
+        from airflow.models.dagrun import DagRun
+        from airflow.models.serialized_dag import SerializedDagModel
+        from airflow.utils.session import create_session
+
+        with create_session() as session:
+            [run] = DagRun.find(dag_id=dag_id, run_id=run_id, session=session)
+            run.dag = SerializedDagModel.get_dag(dag_id, session=session)
+            if run.state == "queued":
+                run.set_state("running")
+            due, _ = run.update_state(session=session)
+            run.schedule_tis(due, session=session)
+        return self.states(run)
 
     def run(self, dag_id: str, run_id: str) -> Any:
         """A DagRun out of the database."""
@@ -181,19 +220,24 @@ def suite(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Iterato
         yield start(root, repository)
 
 
-def start(root: Path, repository: Path) -> Suite:
+def read(path: Path) -> Mapping[str, Any]:
+    """The DAGs of a file, or of all files in a folder. Their retries wait for nothing."""
     from airflow.dag_processing.dagbag import BundleDagBag
+
+    bag = BundleDagBag(dag_folder=path, bundle_path=path, bundle_name="dags-folder")
+    assert bag.import_errors == {}
+    for dag in bag.dags.values():
+        for task in dag.tasks:
+            task.retry_delay = timedelta(0)
+    return bag.dags
+
+
+def start(root: Path, repository: Path) -> Suite:
     from airflow.listeners import hookimpl
     from airflow.sdk.listener import get_listener_manager
     from airflow.utils import db
 
     db.initdb()
-    folder = repository / "dags"
-    bag = BundleDagBag(dag_folder=folder, bundle_path=folder, bundle_name="dags-folder")
-    assert bag.import_errors == {}
-    for dag in bag.dags.values():
-        for task in dag.tasks:
-            task.retry_delay = timedelta(0)
     attempts = Attempts()
 
     class Listener:
@@ -211,7 +255,7 @@ def start(root: Path, repository: Path) -> Suite:
             attempts.errors[task_instance.task_id] = str(error)
 
     get_listener_manager().add_listener(Listener())
-    return Suite(dags=bag.dags, data=root / "data", output=root / "output", attempts=attempts)
+    return Suite(dags=read(repository / "dags"), data=root / "data", output=root / "output", attempts=attempts)
 
 
 @contextmanager
@@ -226,36 +270,36 @@ def logged_in() -> Iterator[Any]:
         yield client
 
 
-@contextmanager
-def answering(client: Any, option: str) -> Iterator[None]:
-    """Meanwhile, somebody answers the question of the campaign's newest run once it is asked."""
-    runs, given_up = "/api/v2/dags/personalize_campaign/dagRuns", threading.Event()
+FORMS: dict[str, dict[str, Any]] = {
+    "personalize_train": {"dataset_group": "by-form", "recipe": "aws-user-personalization"},
+    "personalize_batch_inference": {"num_results": 3, "exclude_seen": False},
+    "personalize_batch_segment": {"num_results": 3},
+    "personalize_active_users": {"num_results": 3, "active_days": 40},
+    "personalize_campaign": {"num_results": 20, "item_ids": ["i3", "i4", "i3"]},
+}
+"""What somebody types into the form of each DAG."""
+ByForm = Callable[[str], Any]
 
-    def answer() -> None:
-        while not given_up.wait(0.2):
-            # The run under test writes to the same SQLite file: an answer that meets its lock is given again.
-            with suppress(Exception):
-                if answered():
-                    return
 
-    def answered() -> bool:
-        found = client.get(runs, params={"order_by": "-start_date", "limit": 1}).json().get("dag_runs")
-        if not found:
-            return False
-        task = f"{runs}/{found[0]['dag_run_id']}/taskInstances/approve"
-        # An answer between the question and the task's going to wait for it would be waited for ever.
-        if client.get(task).json().get("state") != "awaiting_input":
-            return False
-        question = f"{task}/-1/hitlDetails"
-        return client.patch(question, json={"chosen_options": [option], "params_input": {}}).status_code == 200
+def triggered(client: Any, dag_id: str, form: Mapping[str, Any]) -> Any:
+    """The answer to what the UI sends once its form is filled in like this: all fields of it, and no date."""
+    fields = client.get(f"/api/v2/dags/{dag_id}/details").json()["params"]
+    conf = {name: field["value"] for name, field in fields.items()} | form
+    return client.post(f"/api/v2/dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": conf})
 
-    thread = threading.Thread(target=answer)
-    thread.start()
-    try:
-        yield
-    finally:
-        given_up.set()
-        thread.join(10)
+
+def finished(suite: Suite, client: Any, dag_id: str, form: Mapping[str, Any], answer: str = "Approve") -> Any:
+    """The finished run of a DAG that was triggered with this form; what the campaign asks is answered so."""
+    response = triggered(client, dag_id, form)
+    assert response.status_code == 200, response.text
+    run_id = response.json()["dag_run_id"]
+    run = suite.finish(dag_id, run_id)
+    if suite.states(run).get("approve") == "awaiting_input":
+        question = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/approve/-1/hitlDetails"
+        answered = client.patch(question, json={"chosen_options": [answer], "params_input": {}})
+        assert answered.status_code == 200, answered.text
+        run = suite.finish(dag_id, run_id)
+    return run
 
 
 @pytest.fixture(scope="package")
@@ -280,3 +324,9 @@ def recommended(suite: Suite, trained: Any) -> Any:
 def segmented(suite: Suite, trained: Any) -> Any:
     """A finished run of personalize_batch_segment with its form as it is."""
     return suite.test("personalize_batch_segment")
+
+
+@pytest.fixture(scope="package")
+def by_form(suite: Suite, trained: Any, client: Any) -> ByForm:
+    """The finished run of a DAG that was triggered with its form of ``FORMS``, one for all tests."""
+    return cache(lambda dag_id: finished(suite, client, dag_id, FORMS[dag_id]))

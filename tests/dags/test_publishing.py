@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,8 @@ import pyarrow.parquet
 import pytest
 
 from airflow_provider_personalize.hooks.personalize import PersonalizeHook
-from airflow_provider_personalize.hooks.resources import BATCH_INFERENCE_JOB, SOLUTION_VERSION
-from tests.dags.conftest import FORMER_USER, USERS, Suite, answering, camp, seen
-
-CAMPAIGN = {"item_ids": ["i3", "i4", "i3"], "num_results": 20}
+from airflow_provider_personalize.hooks.resources import BATCH_INFERENCE_JOB, BATCH_SEGMENT_JOB, SOLUTION_VERSION
+from tests.dags.conftest import FORMER_USER, FORMS, USERS, ByForm, Suite, camp, finished, seen
 
 
 def parquet(uri: str) -> list[dict[str, Any]]:
@@ -29,14 +26,13 @@ def nightly(suite: Suite, trained: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def answered(suite: Suite, trained: Any, client: Any) -> Callable[[str], Any]:
-    """Run the campaign, and have somebody answer: the finished run."""
+def approved(by_form: ByForm) -> Any:
+    return by_form("personalize_campaign")
 
-    def run(option: str) -> Any:
-        with answering(client, option):
-            return suite.test("personalize_campaign", run_conf=CAMPAIGN)
 
-    return run
+@pytest.fixture(scope="module")
+def rejected(suite: Suite, trained: Any, client: Any) -> Any:
+    return finished(suite, client, "personalize_campaign", FORMS["personalize_campaign"], "Reject")
 
 
 class TestActiveUsers:
@@ -47,8 +43,8 @@ class TestActiveUsers:
         assert set(suite.answers(nightly)) == {f"u{user}" for user in range(USERS)}
 
     def test_more_days_ask_about_more_users(self, suite: Suite, trained: Any) -> None:
-        form = json.dumps({"active_days": 40})
-        assert suite.tasks_test("personalize_active_users", "active_users", "--task-params", form) == "success"
+        form = {"active_days": 40}
+        assert suite.tasks_test("personalize_active_users", "active_users", form=form) == "success"
         written = max((suite.output / "personalize_active_users" / "input").iterdir(), key=lambda p: p.stat().st_mtime)
         assert len(written.read_text().splitlines()) == USERS + 1
         assert f'{{"userId":"u{FORMER_USER}"}}' in written.read_text().splitlines()
@@ -74,21 +70,13 @@ class TestActiveUsers:
         database = tmp_path / "results.db"
         connection = {"conn_type": "sqlite", "host": str(database)}
         monkeypatch.setenv("AIRFLOW_CONN_RESULTS", json.dumps(connection))
-        form = json.dumps({"sql_conn_id": "results", "table": "for_users"})
+        form = {"sql_conn_id": "results", "table": "for_users"}
         for _ in range(2):
-            ended = suite.tasks_test("personalize_active_users", "publish", nightly.run_id, "--task-params", form)
+            ended = suite.tasks_test("personalize_active_users", "publish", nightly.run_id, form=form)
             assert ended == "success", suite.attempts.errors
         with sqlite3.connect(database) as connected:
             [[rows, users]] = connected.execute("SELECT count(*), count(DISTINCT user_id) FROM for_users")
         assert (rows, users) == (suite.result(nightly, "publish")["table_rows"], USERS)
-
-    @pytest.mark.parametrize("task_id", ["check_input", "recommend", "check_output", "publish"])
-    def test_a_task_of_the_run_can_be_done_again_and_starts_no_second_job(
-        self, suite: Suite, nightly: Any, task_id: str
-    ) -> None:
-        before = len(suite.jobs(BATCH_INFERENCE_JOB))
-        assert suite.tasks_test("personalize_active_users", task_id, nightly.run_id) == "success"
-        assert len(suite.jobs(BATCH_INFERENCE_JOB)) == before
 
     def test_a_model_that_was_not_published_is_not_used(self, suite: Suite, trained: Any) -> None:
         before = {version["solutionVersionArn"] for version in suite.jobs(SOLUTION_VERSION)}
@@ -105,51 +93,72 @@ class TestActiveUsers:
 
 
 class TestCampaign:
-    def test_approved_segments_are_published(self, suite: Suite, answered: Callable[[str], Any]) -> None:
-        run = answered("Approve")
-        assert set(suite.states(run).values()) == {"success"}, suite.attempts.errors
-        rows = parquet(suite.result(run, "publish")["parquet_uri"])
+    def test_approved_segments_are_published(self, suite: Suite, approved: Any) -> None:
+        assert set(suite.states(approved).values()) == {"success"}, suite.attempts.errors
+        rows = parquet(suite.result(approved, "publish")["parquet_uri"])
         assert [row["item_id"] for row in rows] == ["i3"] * 20 + ["i4"] * 20
         for item in (3, 4):
             best = [row["user_id"] for row in rows if row["item_id"] == f"i{item}"][:10]
             assert sum(camp(int(user[1:])) == camp(item) for user in best) >= 9
 
-    def test_rejected_segments_are_not(self, suite: Suite, answered: Callable[[str], Any]) -> None:
-        run = answered("Reject")
-        states = suite.states(run)
-        assert (states["approve"], states["publish"]) == ("success", "skipped")
-        tables = suite.output / "personalize_campaign" / "table"
-        assert not [path for path in tables.glob("*") if path.stem in run.run_id]
+    def test_rejected_segments_are_not(self, suite: Suite, approved: Any, rejected: Any) -> None:
+        states = suite.states(rejected)
+        assert (states["approve"], states["publish"], rejected.state) == ("success", "skipped", "success")
+        published = {path.stem for path in (suite.output / "personalize_campaign" / "table").iterdir()}
+        assert suite.output_file(approved).parent.name in published
+        assert suite.output_file(rejected).parent.name not in published
 
-    def test_the_question_says_how_many_users_were_found(self, suite: Suite, answered: Callable[[str], Any]) -> None:
+    def test_the_question_says_how_many_users_were_found(self, suite: Suite, rejected: Any) -> None:
         from airflow.models.hitl import HITLDetail
         from airflow.utils.session import create_session
         from sqlalchemy import select
 
-        run = answered("Reject")
+        asked = rejected.get_task_instance("approve").id
         with create_session() as session:
-            details = session.scalars(select(HITLDetail)).all()
-            [body] = [detail.body for detail in details if detail.ti_id == run.get_task_instance("approve").id]
+            body = session.scalars(select(HITLDetail.body).where(HITLDetail.ti_id == asked)).one()
         assert "| items asked about | 2 |" in body
         assert "| users in them | 40 |" in body
 
-    def test_a_campaign_of_no_items_fails_before_a_job_is_paid_for(self, suite: Suite, trained: Any) -> None:
-        assert suite.tasks_test("personalize_campaign", "items", "2026-11-01") == "success"
-        assert suite.tasks_test("personalize_campaign", "check_input", "2026-11-01") == "failed"
+    def test_a_campaign_of_no_items_fails_before_a_job_is_paid_for(
+        self, suite: Suite, trained: Any, client: Any
+    ) -> None:
+        before = len(suite.jobs(BATCH_SEGMENT_JOB))
+        run = finished(suite, client, "personalize_campaign", {})
+        states = suite.states(run)
+        assert run.state == "failed"
+        assert (states["items"], states["check_input"]) == ("success", "failed")
         assert "is not ready for a batch job" in suite.attempts.errors["check_input"]
-        assert suite.dags["personalize_campaign"].get_task("check_input").downstream_task_ids == {"find_segments"}
+        assert len(suite.jobs(BATCH_SEGMENT_JOB)) == before
+
+
+@pytest.mark.parametrize(
+    ("run", "task_ids"),
+    [
+        ("nightly", ("active_users", "check_input", "recommend", "check_output", "publish")),
+        ("approved", ("items", "check_input", "find_segments", "check_output", "publish")),
+    ],
+)
+def test_the_tasks_of_a_run_can_be_done_again_and_start_no_second_job(
+    suite: Suite, request: pytest.FixtureRequest, run: str, task_ids: tuple[str, ...]
+) -> None:
+    done = request.getfixturevalue(run)
+    before = [len(suite.jobs(kind)) for kind in (BATCH_INFERENCE_JOB, BATCH_SEGMENT_JOB)]
+    for task_id in task_ids:
+        assert suite.tasks_test(done.dag_id, task_id, done.run_id) == "success", suite.attempts.errors
+    assert [len(suite.jobs(kind)) for kind in (BATCH_INFERENCE_JOB, BATCH_SEGMENT_JOB)] == before
 
 
 def test_both_dags_publish_into_one_database_and_keep_their_rows_apart(
-    suite: Suite, nightly: Any, answered: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    suite: Suite, nightly: Any, client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database = tmp_path / "one.db"
     monkeypatch.setenv("AIRFLOW_CONN_ONE", json.dumps({"conn_type": "sqlite", "host": str(database)}))
-    form = json.dumps({"sql_conn_id": "one"})
+    form = {"sql_conn_id": "one"}
     # The campaign first: its table has the fewer columns.
-    for run in (answered("Approve"), nightly):
-        ended = suite.tasks_test(run.dag_id, "publish", run.run_id, "--task-params", form)
-        assert ended == "success", suite.attempts.errors
+    campaign = finished(suite, client, "personalize_campaign", FORMS["personalize_campaign"] | form)
+    assert campaign.state == "success", suite.attempts.errors
+    ended = suite.tasks_test(nightly.dag_id, "publish", nightly.run_id, form=form)
+    assert ended == "success", suite.attempts.errors
     with sqlite3.connect(database) as connected:
         tables = [name for (name,) in connected.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         writers = [connected.execute(f"SELECT count(DISTINCT run_key) FROM {name}").fetchone()[0] for name in tables]

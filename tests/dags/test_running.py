@@ -6,7 +6,6 @@ a failed task.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -18,10 +17,24 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_personalize.hooks.resources import BATCH_INFERENCE_JOB, SOLUTION_VERSION
-from tests.dags.conftest import USERS, Suite, camp, seen
+from airflow_provider_personalize.hooks.personalize import PersonalizeHook
+from airflow_provider_personalize.hooks.resources import (
+    BATCH_INFERENCE_JOB,
+    BATCH_SEGMENT_JOB,
+    SOLUTION_VERSION,
+    PersonalizeResource,
+)
+from tests.dags.conftest import FORMS, USERS, ByForm, Suite, camp, seen, triggered
 
-BATCH_DAGS = {"personalize_batch_inference": "recommend", "personalize_batch_segment": "find_segments"}
+STARTED_BY_TRAININGS = ("personalize_batch_inference", "personalize_batch_segment")
+
+WRONG: dict[str, tuple[str, Any]] = {
+    "personalize_train": ("least_ndcg", 2),
+    "personalize_batch_inference": ("num_results", 0),
+    "personalize_batch_segment": ("num_results", 0),
+    "personalize_active_users": ("active_days", 0),
+    "personalize_campaign": ("item_ids", [""]),
+}
 
 
 def create_due_runs() -> list[Any]:
@@ -127,39 +140,35 @@ class TestStartedByTrainings:
     def test_the_last_training_counts(self, suite: Suite, unpaused: Any, other_data: Path) -> None:
         from airflow.models.asset import AssetDagRunQueue
 
-        unpaused(*BATCH_DAGS)
-        form = json.dumps({"data_uri": f"file://{other_data}"})
-        assert suite.tasks_test("personalize_train", "publish_models", "--task-params", form) == "success"
+        unpaused(*STARTED_BY_TRAININGS)
+        form = {"data_uri": f"file://{other_data}"}
+        assert suite.tasks_test("personalize_train", "publish_models", form=form) == "success"
 
         runs = create_due_runs()
 
-        assert {run.dag_id for run in runs} == set(BATCH_DAGS)
+        assert {run.dag_id for run in runs} == set(STARTED_BY_TRAININGS)
         assert count(AssetDagRunQueue) == 0
         for run in runs:
             assert run.run_type == "asset_triggered"
             assert run.logical_date is None
             assert not run.conf
             assert len(run.consumed_asset_events) >= 2
-            for task in ("check_input", BATCH_DAGS[run.dag_id], "check_output"):
-                assert suite.tasks_test(run.dag_id, task, run.run_id) == "success"
-            assert set(suite.states(run).values()) == {"success"}
-            assert suite.result(run, "check_output")["answered"] == 3
+            ended = suite.finish(run.dag_id, run.run_id)
+            assert ended.state == "success", suite.attempts.errors
+            assert set(suite.states(ended).values()) == {"success"}
+            assert suite.result(ended, "check_output")["answered"] == 3
 
 
 class TestBySchedule:
     @pytest.mark.parametrize(
-        ("dag_id", "due", "tasks"),
+        ("dag_id", "due", "skipped"),
         [
-            ("personalize_train", datetime(2026, 3, 1, tzinfo=UTC), ("dataset_group", "import_items")),
-            (
-                "personalize_active_users",
-                datetime(2026, 3, 2, 3, tzinfo=UTC),
-                ("active_users", "check_input", "recommend", "check_output", "publish"),
-            ),
+            ("personalize_train", datetime(2026, 3, 1, tzinfo=UTC), {"import_users"}),
+            ("personalize_active_users", datetime(2026, 3, 2, 3, tzinfo=UTC), set()),
         ],
     )
     def test_a_run_is_created_when_it_is_due_and_runs_with_the_form_as_it_is(
-        self, suite: Suite, unpaused: Any, dag_id: str, due: datetime, tasks: tuple[str, ...]
+        self, suite: Suite, unpaused: Any, dag_id: str, due: datetime, skipped: set[str]
     ) -> None:
         from airflow.models.dag import DagModel
         from airflow.utils.session import create_session
@@ -181,56 +190,109 @@ class TestBySchedule:
         [run] = create_due_runs()
 
         assert (run.dag_id, run.run_type, run.logical_date) == (dag_id, "scheduled", due)
-        for task in tasks:
-            assert suite.tasks_test(run.dag_id, task, run.run_id) == "success", suite.attempts.errors
+        ended = suite.finish(run.dag_id, run.run_id)
+        assert ended.state == "success", suite.attempts.errors
+        states = {task_id: "skipped" if task_id in skipped else "success" for task_id in suite.dags[dag_id].task_ids}
+        assert suite.states(ended) == states
 
 
+@pytest.mark.parametrize("dag_id", FORMS)
 class TestOverRest:
-    """What the UI's trigger form does as well."""
+    """What the UI's trigger form does as well: it sends all of its fields, and no date."""
 
-    def trigger(self, client: Any, **conf: Any) -> Any:
-        address = "/api/v2/dags/personalize_batch_inference/dagRuns"
-        return client.post(address, json={"logical_date": None, "conf": conf})
+    def test_a_run_without_a_date_takes_its_form(self, suite: Suite, by_form: ByForm, dag_id: str) -> None:
+        run = by_form(dag_id)
+        assert run.state == "success", suite.attempts.errors
+        assert (run.run_type, run.logical_date) == ("manual", None)
+        assert run.conf == suite.dags[dag_id].params.dump() | FORMS[dag_id]
+        skipped = {task_id for task_id, state in suite.states(run).items() if state != "success"}
+        assert skipped == ({"import_users"} if dag_id == "personalize_train" else set())
 
-    def test_a_run_without_a_date_takes_its_form(self, suite: Suite, trained: Any, client: Any) -> None:
-        answer = self.trigger(client, num_results=3, exclude_seen=False)
-        assert answer.status_code == 200, answer.text
-        run_id = answer.json()["dag_run_id"]
-        for task in ("check_input", "recommend", "check_output"):
-            assert suite.tasks_test("personalize_batch_inference", task, run_id) == "success"
-        run = suite.run("personalize_batch_inference", run_id)
-        assert run.logical_date is None
-        rows = suite.answers(run)
-        assert {len(row.ids) for row in rows.values()} == {3}
-        # Nothing is left out without the filter, so the best of most users is something they have.
-        assert any(f"i{item}" in rows[f"u{user}"].ids for user in range(USERS) for item in seen(user))
-
-    def test_a_form_that_is_wrong_is_refused(self, client: Any, trained: Any) -> None:
-        answer = self.trigger(client, num_results=0)
+    def test_a_form_that_is_wrong_is_refused(self, client: Any, trained: Any, dag_id: str) -> None:
+        field, value = WRONG[dag_id]
+        answer = triggered(client, dag_id, {field: value})
         assert answer.status_code == 400
-        assert "num_results" in answer.text
+        assert field in answer.text
+
+
+class TestWhatTheFormSays:
+    def test_the_training_makes_the_dataset_group_that_it_names_and_trains_its_recipe(
+        self, suite: Suite, by_form: ByForm
+    ) -> None:
+        made = suite.result(by_form("personalize_train"), "dataset_group")
+        assert made["dataset_group_arn"].endswith(":dataset-group/by-form")
+        assert set(made["solution_arns"]) == {"by-form-user-personalization", "by-form-item-affinity"}
+
+    @pytest.mark.parametrize(
+        ("dag_id", "asked"),
+        {
+            "personalize_batch_inference": {f"u{user}" for user in range(USERS)},
+            "personalize_batch_segment": {f"i{item}" for item in range(5)},
+            "personalize_active_users": {f"u{user}" for user in range(USERS + 1)},
+            "personalize_campaign": {"i3", "i4"},
+        }.items(),
+    )
+    def test_each_question_is_answered_with_so_many_results(
+        self, suite: Suite, by_form: ByForm, dag_id: str, asked: set[str]
+    ) -> None:
+        rows = suite.answers(by_form(dag_id))
+        assert {question: len(row.ids) for question, row in rows.items()} == dict.fromkeys(
+            asked, FORMS[dag_id]["num_results"]
+        )
+
+    def test_without_the_filter_nothing_is_left_out(self, suite: Suite, by_form: ByForm) -> None:
+        rows = suite.answers(by_form("personalize_batch_inference"))
+        # The best of most users is something they have.
+        assert any(f"i{item}" in rows[f"u{user}"].ids for user in range(USERS) for item in seen(user))
 
 
 class TestTaskByTask:
     @pytest.mark.parametrize(
-        ("dag_id", "task_id"),
-        [
-            ("personalize_batch_inference", "check_input"),
-            ("personalize_batch_inference", "recommend"),
-            ("personalize_batch_inference", "check_output"),
-            ("personalize_batch_segment", "check_input"),
-            ("personalize_batch_segment", "find_segments"),
-            ("personalize_batch_segment", "check_output"),
-            ("personalize_train", "dataset_group"),
-            ("personalize_train", "import_interactions"),
-            ("personalize_train", "train_segments"),
-            ("personalize_train", "metrics_gate"),
-        ],
+        ("dag_id", "task_ids"),
+        {
+            "personalize_train": (
+                "dataset_group",
+                "import_interactions",
+                "import_items",
+                "train_recommendations",
+                "train_segments",
+                "metrics_gate",
+                "publish_models",
+            ),
+            "personalize_batch_inference": ("check_input", "recommend", "check_output"),
+            "personalize_batch_segment": ("check_input", "find_segments", "check_output"),
+            # What else they have needs the questions of a run.
+            "personalize_active_users": ("published_models", "active_users"),
+            "personalize_campaign": ("published_models", "items"),
+        }.items(),
     )
     def test_a_task_alone_finds_what_it_needs_in_the_service(
-        self, suite: Suite, recommended: Any, segmented: Any, dag_id: str, task_id: str
+        self, suite: Suite, trained: Any, dag_id: str, task_ids: tuple[str, ...]
     ) -> None:
-        assert suite.tasks_test(dag_id, task_id) == "success", suite.attempts.errors
+        for task_id in task_ids:
+            assert suite.tasks_test(dag_id, task_id) == "success", suite.attempts.errors
+
+    @pytest.mark.parametrize("task_id", ["check_output", "publish"])
+    @pytest.mark.parametrize(
+        ("dag_id", "job", "job_task_id"),
+        [
+            ("personalize_active_users", BATCH_INFERENCE_JOB, "recommend"),
+            ("personalize_campaign", BATCH_SEGMENT_JOB, "find_segments"),
+        ],
+    )
+    def test_a_task_alone_takes_the_newest_job_of_the_model_that_the_form_names(
+        self,
+        suite: Suite,
+        by_form: ByForm,
+        dag_id: str,
+        job: PersonalizeResource,
+        job_task_id: str,
+        task_id: str,
+    ) -> None:
+        arn = suite.result(by_form(dag_id), job_task_id)
+        model = PersonalizeHook(aws_conn_id="personalize_test").describe(job, arn)["solutionVersionArn"]
+        form = {"solution_version_arn": model}
+        assert suite.tasks_test(dag_id, task_id, form=form) == "success", suite.attempts.errors
 
     def test_a_task_alone_without_data_is_skipped(self, suite: Suite, trained: Any) -> None:
         assert suite.tasks_test("personalize_train", "import_users") == "skipped"
@@ -251,15 +313,15 @@ class TestTaskByTask:
         assert len(suite.jobs(SOLUTION_VERSION)) == len(before)
 
     def test_a_model_that_is_not_good_enough_ends_at_the_gate(self, suite: Suite, trained: Any) -> None:
-        form = json.dumps({"least_ndcg": 1.0})
-        ended = suite.tasks_test("personalize_train", "metrics_gate", trained.run_id, "--task-params", form)
+        form = {"least_ndcg": 1.0}
+        ended = suite.tasks_test("personalize_train", "metrics_gate", trained.run_id, form=form)
         assert ended == "failed"
         assert "Not good enough" in suite.attempts.errors["metrics_gate"]
         assert "publish_models" in suite.dags["personalize_train"].get_task("metrics_gate").downstream_task_ids
 
     def test_an_unknown_dataset_group_fails_and_says_what_to_do(self, suite: Suite, trained: Any) -> None:
-        form = json.dumps({"dataset_group": "nobody"})
-        ended = suite.tasks_test("personalize_batch_inference", "recommend", "--task-params", form)
+        form = {"dataset_group": "nobody"}
+        ended = suite.tasks_test("personalize_batch_inference", "recommend", form=form)
         assert ended == "failed"
         assert "no solution 'nobody-user-personalization-v2'" in suite.attempts.errors["recommend"]
         assert "Run personalize_train" in suite.attempts.errors["recommend"]
