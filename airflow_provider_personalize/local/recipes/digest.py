@@ -15,6 +15,6 @@ def mixed(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def uniform(keys: NDArray[np.uint64], columns: NDArray[np.uint64]) -> NDArray[np.float64]:
-    """(n, m) numbers in [0, 1), one for each key and column."""
-    draws = mixed(mixed(keys)[:, None] ^ mixed(columns)[None, :])
+    """Numbers in [0, 1), one for each key and the column that it meets in an array of both."""
+    draws = mixed(mixed(keys) ^ mixed(columns))
     return (draws >> np.uint64(11)).astype(np.float64) * 2.0**-53

@@ -54,7 +54,7 @@ class Exploration:
             return ids, scores
         keys = _keys(block, self.seed)
         slots = np.arange(ids.shape[1], dtype=np.uint64)
-        explored = (uniform(keys, slots) < self.share) & (ids >= 0)
+        explored = (uniform(keys[:, None], slots) < self.share) & (ids >= 0)
         rows, items, gained = self._chosen(keys, explored.sum(axis=1), selection, score)
         # The first slots of a row that are to be explored get what was found, and the others the rest by relevance.
         into, columns = np.nonzero(explored)
@@ -78,10 +78,9 @@ class Exploration:
     ) -> tuple[Int64, Int64, Int64]:
         """Rows, items and scores of what is shown, by row and descending score; at most ``wanted`` a row."""
         columns = np.arange(_DRAWS * wanted.max(initial=0), dtype=np.uint64) + np.uint64(1 << 32)
-        found = np.searchsorted(self.chances, uniform(keys, columns), side="right")
-        draws = self.items[found.clip(0, len(self.items) - 1)]
         rows, at = np.nonzero(np.arange(len(columns)) < _DRAWS * wanted[:, None])
-        pairs = np.unique((rows << 32) | draws[rows, at])
+        found = np.searchsorted(self.chances, uniform(keys[rows], columns[at]), side="right")
+        pairs = np.unique((rows << 32) | self.items[found.clip(0, len(self.items) - 1)])
         rows, items = pairs >> 32, pairs & 0xFFFFFFFF
         allowed = selection.allows(rows, items)
         rows, items = rows[allowed], items[allowed]
