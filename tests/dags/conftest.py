@@ -109,7 +109,13 @@ class Suite:
         return read(Path(self.dags[dag_id].fileloc))[dag_id]
 
     def tasks_test(
-        self, dag_id: str, task_id: str, run: str = A_DATE, *, form: Mapping[str, Any] | None = None
+        self,
+        dag_id: str,
+        task_id: str,
+        run: str = A_DATE,
+        *,
+        map_index: int = -1,
+        form: Mapping[str, Any] | None = None,
     ) -> str | None:
         """``airflow tasks test``; how the attempt ended, None when it waits for a person. Its exit code would say 0
         whatever happened.
@@ -121,8 +127,8 @@ class Suite:
         from airflow.cli import cli_parser
 
         self.attempts.states.pop(task_id, None)
-        arguments = ["tasks", "test", dag_id, task_id, run, "--task-params", json.dumps(form or {})]
-        parsed = cli_parser.get_parser().parse_args(arguments)
+        options = [f"--map-index={map_index}", f"--task-params={json.dumps(form or {})}"]
+        parsed = cli_parser.get_parser().parse_args(["tasks", "test", dag_id, task_id, run, *options])
         parsed.func(parsed, dag=self.fresh(dag_id))
         return self.attempts.states.get(task_id)
 
