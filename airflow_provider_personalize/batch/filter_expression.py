@@ -112,6 +112,11 @@ class AnyValue:
         return '"*"'
 
 
+def _hash_of_column(condition: Membership | Comparison) -> int:
+    """A condition is looked up for every row of a job, by the object itself: a hash of all it holds would cost more."""
+    return hash(condition.field.column)
+
+
 @dataclass(frozen=True, slots=True)
 class Membership:
     """``field IN (...)``, or ``NOT IN`` where ``negated``."""
@@ -121,9 +126,7 @@ class Membership:
     values: tuple[str, ...] | Parameter | AnyValue | Field
     """Literals, `AnyValue` (event types only), or a column of `Dataset.CURRENT_ITEM`."""
 
-    def __hash__(self) -> int:
-        # It is looked up for every row of a job, by the object itself: a hash of all that it holds would cost more.
-        return hash(self.field.column)
+    __hash__ = _hash_of_column
 
     def __str__(self) -> str:
         if isinstance(self.values, tuple):
@@ -143,9 +146,7 @@ class Comparison:
     value: int | float | Parameter | Field
     """A Field is a column of `Dataset.CURRENT_ITEM`."""
 
-    def __hash__(self) -> int:
-        # It is looked up for every row of a job, by the object itself: a hash of all that it holds would cost more.
-        return hash(self.field.column)
+    __hash__ = _hash_of_column
 
     def __str__(self) -> str:
         return f"{self.field} {self.comparator.value} {self.value}"

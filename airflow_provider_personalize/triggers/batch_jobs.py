@@ -9,12 +9,12 @@ from typing import Any
 
 from airflow_provider_personalize._compat import BaseTrigger, TriggerEvent
 from airflow_provider_personalize.hooks.jobs_watch import JobsWatch, next_call
-from airflow_provider_personalize.hooks.personalize import PersonalizeHook
 from airflow_provider_personalize.hooks.resources import RESOURCES
 from airflow_provider_personalize.hooks.waiting import pause_until
+from airflow_provider_personalize.triggers.connected import Connected
 
 
-class PersonalizeBatchJobsTrigger(BaseTrigger):
+class PersonalizeBatchJobsTrigger(Connected, BaseTrigger):
     """Wait until all of several batch jobs of one kind have ended.
 
     Its one event has ``status``:
@@ -59,24 +59,12 @@ class PersonalizeBatchJobsTrigger(BaseTrigger):
         self.botocore_config = botocore_config
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        return f"{type(self).__module__}.{type(self).__qualname__}", {
-            "kind": self.resource.kind,
-            "arns": self.arns,
-            "deadline": self.deadline,
-            "fail_fast": self.fail_fast,
-            "waiter_delay": self.waiter_delay,
-            "aws_conn_id": self.aws_conn_id,
-            "region_name": self.region_name,
-            "verify": self.verify,
-            "botocore_config": self.botocore_config,
-        }
-
-    def hook(self) -> PersonalizeHook:
-        return PersonalizeHook(
-            aws_conn_id=self.aws_conn_id,
-            region_name=self.region_name,
-            verify=self.verify,
-            config=self.botocore_config,
+        return self.serialized(
+            kind=self.resource.kind,
+            arns=self.arns,
+            deadline=self.deadline,
+            fail_fast=self.fail_fast,
+            waiter_delay=self.waiter_delay,
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:

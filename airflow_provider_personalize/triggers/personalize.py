@@ -12,9 +12,9 @@ from datetime import timedelta
 from typing import Any
 
 from airflow_provider_personalize._compat import BaseTrigger, TriggerEvent
-from airflow_provider_personalize.hooks.personalize import PersonalizeHook
 from airflow_provider_personalize.hooks.resources import ACTIVE, RESOURCES
 from airflow_provider_personalize.hooks.waiting import Watch
+from airflow_provider_personalize.triggers.connected import Connected
 
 # The trigger ends by itself at its deadline; the deferral's own timeout is for a triggerer that does not get that far.
 DEFERRAL_GRACE = timedelta(seconds=120)
@@ -30,7 +30,7 @@ def deferral_timeout(limit: timedelta, execution_timeout: timedelta | None) -> t
     return max(timedelta(0), min(times))
 
 
-class PersonalizeTrigger(BaseTrigger):
+class PersonalizeTrigger(Connected, BaseTrigger):
     """Wait until a Personalize resource is ``ACTIVE``.
 
     Its one event has ``status``:
@@ -74,24 +74,12 @@ class PersonalizeTrigger(BaseTrigger):
         self.botocore_config = botocore_config
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        return _path(self), {
-            "kind": self.resource.kind,
-            "arn": self.arn,
-            "deadline": self.deadline,
-            "waiter_delay": self.waiter_delay,
-            "usual_seconds": self.usual_seconds,
-            "aws_conn_id": self.aws_conn_id,
-            "region_name": self.region_name,
-            "verify": self.verify,
-            "botocore_config": self.botocore_config,
-        }
-
-    def hook(self) -> PersonalizeHook:
-        return PersonalizeHook(
-            aws_conn_id=self.aws_conn_id,
-            region_name=self.region_name,
-            verify=self.verify,
-            config=self.botocore_config,
+        return self.serialized(
+            kind=self.resource.kind,
+            arn=self.arn,
+            deadline=self.deadline,
+            waiter_delay=self.waiter_delay,
+            usual_seconds=self.usual_seconds,
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -149,12 +137,8 @@ class PersonalizeSlotTrigger(BaseTrigger):
         self.until = until
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        return _path(self), {"until": self.until}
+        return f"{type(self).__module__}.{type(self).__qualname__}", {"until": self.until}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         await asyncio.sleep(max(0.0, self.until - time.time()))
         yield TriggerEvent({"status": "slot"})  # type: ignore[no-untyped-call]
-
-
-def _path(trigger: BaseTrigger) -> str:
-    return f"{type(trigger).__module__}.{type(trigger).__qualname__}"

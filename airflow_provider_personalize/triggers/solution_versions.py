@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from airflow_provider_personalize._compat import BaseEventTrigger, TriggerEvent
-from airflow_provider_personalize.hooks.personalize import PersonalizeHook
 from airflow_provider_personalize.hooks.resources import ACTIVE
+from airflow_provider_personalize.triggers.connected import Connected
 
 LONGEST_PAUSE = 900.0
 
 
-class PersonalizeNewSolutionVersionTrigger(BaseEventTrigger):
+class PersonalizeNewSolutionVersionTrigger(Connected, BaseEventTrigger):
     """Fire once for each solution version that becomes ``ACTIVE``.
 
     For an asset's watcher::
@@ -68,22 +68,10 @@ class PersonalizeNewSolutionVersionTrigger(BaseEventTrigger):
         self._fired: list[str] | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        return f"{type(self).__module__}.{type(self).__qualname__}", {
-            "solution_arn": self.solution_arn,
-            "poll_interval": self.poll_interval,
-            "include_metrics": self.include_metrics,
-            "aws_conn_id": self.aws_conn_id,
-            "region_name": self.region_name,
-            "verify": self.verify,
-            "botocore_config": self.botocore_config,
-        }
-
-    def hook(self) -> PersonalizeHook:
-        return PersonalizeHook(
-            aws_conn_id=self.aws_conn_id,
-            region_name=self.region_name,
-            verify=self.verify,
-            config=self.botocore_config,
+        return self.serialized(
+            solution_arn=self.solution_arn,
+            poll_interval=self.poll_interval,
+            include_metrics=self.include_metrics,
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
