@@ -588,23 +588,13 @@ static void seed_block(const struct problem *p, const struct plan *plan, struct 
 
 /* ---- the exact part ---- */
 
-INLINE vd in_double(const float *values) {
-#if defined(__AVX512F__)
-    return (vd)_mm512_cvtps_pd(_mm256_loadu_ps(values)); /* compilers make two halves of it */
-#else
-    vh half;
-    memcpy(&half, values, sizeof half);
-    return __builtin_convertvector(half, vd);
-#endif
-}
-
 /* The sum of the products of two vectors, each exact in double, in this order: eight lanes, then pairs of lanes. */
-INLINE double dot(const double *query, const float *item, int64_t factors) {
 #if defined(__AVX512F__)
+INLINE double dot(const double *query, const float *item, int64_t factors) {
     __m512d sums = _mm512_setzero_pd();
     int64_t f = 0;
     for (; f + 8 <= factors; f += 8)
-        sums = _mm512_fmadd_pd(_mm512_loadu_pd(query + f), (__m512d)in_double(item + f), sums);
+        sums = _mm512_fmadd_pd(_mm512_loadu_pd(query + f), _mm512_cvtps_pd(_mm256_loadu_ps(item + f)), sums);
     if (f < factors) {
         __mmask8 rest = (__mmask8)((1 << (factors - f)) - 1);
         __m512d last = _mm512_cvtps_pd(_mm256_maskz_loadu_ps(rest, item + f));
@@ -614,7 +604,15 @@ INLINE double dot(const double *query, const float *item, int64_t factors) {
     sums = _mm512_add_pd(sums, _mm512_permutex_pd(sums, 0x4e));
     __m256d halves = _mm256_add_pd(_mm512_castpd512_pd256(sums), _mm512_extractf64x4_pd(sums, 1));
     return _mm256_cvtsd_f64(halves);
+}
 #else
+INLINE vd in_double(const float *values) {
+    vh half;
+    memcpy(&half, values, sizeof half);
+    return __builtin_convertvector(half, vd);
+}
+
+INLINE double dot(const double *query, const float *item, int64_t factors) {
     vd sums[WIDE] = {{0}};
     int64_t f = 0;
     for (; f + 8 <= factors; f += 8)
@@ -627,8 +625,8 @@ INLINE double dot(const double *query, const float *item, int64_t factors) {
     memcpy(lanes, sums, sizeof lanes);
     for (int lane = 0; f < factors; f++, lane++) lanes[lane] += query[f] * (double)item[f];
     return ((lanes[0] + lanes[1]) + (lanes[2] + lanes[3])) + ((lanes[4] + lanes[5]) + (lanes[6] + lanes[7]));
-#endif
 }
+#endif
 
 static void score_exactly(const struct problem *p, const double *query, const candidate *found, int64_t n,
                           struct ranked *out) {
