@@ -13,10 +13,10 @@ not there, so that without any left everything is included.
 from __future__ import annotations
 
 import operator
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
-from itertools import chain, islice, repeat
+from itertools import chain, repeat
 from typing import TypeVar
 
 import numpy as np
@@ -42,10 +42,17 @@ from airflow_provider_personalize.local.filters.check import check_filter, check
 from airflow_provider_personalize.local.filters.histories import Histories
 from airflow_provider_personalize.local.filters.row_values import Operand, RowReader, RowValues, operand_of
 from airflow_provider_personalize.local.recipes.model import Model, Row
-from airflow_provider_personalize.local.scoring.selection import EVERYTHING, Csr, Masks, Selection, bit_of, grouped
+from airflow_provider_personalize.local.scoring.selection import (
+    EVERYTHING,
+    Csr,
+    Masks,
+    Selection,
+    bit_of,
+    distinct,
+    grouped,
+)
 
 T = TypeVar("T")
-K = TypeVar("K", bound=Hashable)
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 # What a clause compares with at one row: the operands of its conditions that depend on the row. None: its IF fails.
@@ -119,8 +126,10 @@ class Filter:
         # The mask of a row where its own INCLUDEs do not hold; where they do it is the free one.
         without = np.where(shared.kept >= 0, shared.kept, np.where(own.includes, _NOTHING, shared.free))
         usual = np.where(own.excluded_elsewhere, _NOTHING, np.where(own.included_elsewhere, shared.free, without))
-        usually = masks.hold(usual[own.rows], own.items)
-        left = masks.hold(np.where(own.included, shared.free[own.rows], without[own.rows]), own.items) & ~own.excluded
+        usually = left = masks.hold(usual[own.rows], own.items)
+        if own.includes.any() or own.excluded_elsewhere.any():
+            left = masks.hold(np.where(own.included, shared.free[own.rows], without[own.rows]), own.items)
+        left = left & ~own.excluded
         added, removed = left & ~usually, usually & ~left
         live = np.array(values.rows)
         if not usual.any():
@@ -202,7 +211,7 @@ class _SharedClauses:
 
     def masks(self, values: RowValues, masks: _BlockMasks, both: bool) -> _SharedMasks:
         """Add the masks of a block's rows to ``masks``. ``both``: free ones also where there are kept ones."""
-        index, keys = _distinct(_keys(self._clauses, values))
+        index, keys = _distinct_keys(self._clauses, values)
         free, kept = np.zeros(len(keys), np.int64), np.full(len(keys), -1)
         for number, key in enumerate(keys):
             if any(_applying(self._clauses, key, Action.INCLUDE)):
@@ -313,7 +322,7 @@ class _OwnClauses:
         pairs, included, excluded = [np.empty(0, np.int64)], [np.empty(0, np.bool_)], [np.empty(0, np.bool_)]
         if self.clauses:
             users = self._users([rows[position] for position in values.rows])
-            index, keys = _distinct(_keys(self.clauses, values))
+            index, keys = _distinct_keys(self.clauses, values)
             for number, key in enumerate(keys):
                 mine = np.flatnonzero(index == number)
                 touched, there, elsewhere = self._of_rows(mine, users[mine], key)
@@ -352,7 +361,7 @@ class _OwnClauses:
                     items = self._histories.items_of(types).take(users)
                     sets[condition] = rows[items.rows()] * len(self._universe) + items.indices
         touched = (
-            np.unique(np.concatenate(list(sets.values()))) if len(sets) > 1 else next(iter(sets.values()), rows[:0])
+            distinct(np.concatenate(list(sets.values()))) if len(sets) > 1 else next(iter(sets.values()), rows[:0])
         )
         there, elsewhere = {}, {}
         for condition, held in sets.items():
@@ -373,23 +382,23 @@ def _varying(clause: Clause) -> list[Condition]:
     return [c for c in dict.fromkeys(_conditions(clause)) if isinstance(operand_of(c), Parameter | Field)]
 
 
-def _keys(clauses: Sequence[Clause], values: RowValues) -> Iterator[tuple[Key, ...]]:
-    """For each row what each clause compares with there."""
+def _distinct_keys(clauses: Sequence[Clause], values: RowValues) -> tuple[Ints, list[tuple[Key, ...]]]:
+    """(the number of each row's key, the keys by number); a key is what each clause compares with at a row."""
+    n = len(values.rows)
+    if not any(_varying(clause) or clause in values.applies for clause in clauses):
+        return np.zeros(n, np.int64), [((),) * len(clauses)]
 
     def of(clause: Clause) -> Iterable[Key]:
         varying = [values.operands[condition] for condition in _varying(clause)]
-        keys = zip(*varying, strict=True) if varying else repeat(())
+        keys = zip(*varying, strict=True) if varying else repeat((), n)
         if (applies := values.applies.get(clause)) is None:
             return keys
-        return (key if holds else None for key, holds in zip(keys, applies, strict=False))
+        return (key if holds else None for key, holds in zip(keys, applies, strict=True))
 
-    return islice(zip(*map(of, clauses), strict=False) if clauses else repeat(()), len(values.rows))
-
-
-def _distinct(keys: Iterable[K]) -> tuple[Ints, list[K]]:
-    """(the number of each key, the keys by number)."""
-    numbers: dict[K, int] = {}
-    index = np.fromiter((numbers.setdefault(key, len(numbers)) for key in keys), np.int64)
+    numbers: dict[tuple[Key, ...], int] = {}
+    index = np.fromiter(
+        (numbers.setdefault(key, len(numbers)) for key in zip(*map(of, clauses), strict=True)), np.int64
+    )
     return index, list(numbers)
 
 

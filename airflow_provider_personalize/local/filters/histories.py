@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from functools import cached_property, lru_cache
 
-import numpy as np
 import polars as pl
 
 from airflow_provider_personalize.batch.filter_expression import AnyValue
 from airflow_provider_personalize.local.datasets.dataset import encode
 from airflow_provider_personalize.local.filters.bitsets import Universe
-from airflow_provider_personalize.local.scoring.selection import Csr
+from airflow_provider_personalize.local.scoring.selection import Csr, distinct
 
 Types = tuple[str, ...] | AnyValue
 
@@ -70,5 +69,5 @@ class Histories:
         events = self._of_types(types)
         user = encode(events["USER_ID"], self.users).to_numpy()
         item = self._items.positions(events["ITEM_ID"])
-        keys = np.unique((user * len(self._items) + item)[item >= 0])
+        keys = distinct((user * len(self._items) + item)[item >= 0])
         return Csr.from_keys(keys, len(self.users), len(self._items))

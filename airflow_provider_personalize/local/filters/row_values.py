@@ -7,7 +7,7 @@ of an EXCLUDE is that the row leaves out, and an item without the column's value
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,14 +71,19 @@ class RowReader:
     def read(self, rows: Sequence[Row]) -> RowValues:
         read = RowValues()
         given: list[tuple[Operand, ...]] = []
+        known: dict[Hashable, tuple[Operand, ...]] = {}  # most rows give what another one gave
         for position, row in enumerate(rows):
             if row is None:
                 continue
+            filter_values = row.get("filterValues")
+            key = tuple(filter_values.items()) if filter_values else ()
             try:
-                given.append(self._given_by(row.get("filterValues") or {}))
+                if (operands := known.get(key)) is None:
+                    operands = known[key] = self._given_by(filter_values or {})
             except FilterValuesError as error:
                 read.errors[position] = str(error)
             else:
+                given.append(operands)
                 read.rows.append(position)
         if read.rows:
             live = [rows[position] for position in read.rows]

@@ -11,15 +11,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
+from zlib import crc32
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from airflow_provider_personalize.local.recipes.digest import uniform
 from airflow_provider_personalize.local.recipes.lists import ranks
-from airflow_provider_personalize.local.recipes.model import Row
-from airflow_provider_personalize.local.scoring.selection import Csr, Selection
+from airflow_provider_personalize.local.recipes.model import SCORE_UNITS, Row
+from airflow_provider_personalize.local.scoring.selection import Selection, among, distinct
 
 _DRAWS = 4  # items drawn for one that is shown
 
@@ -28,12 +29,39 @@ Int64 = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
+class Lottery:
+    """Draws one of e things by its chance, most of them without a search.
+
+    ends: (e,) the running sum of chances, up to 1. starts: for each of equal parts of [0, 1), what its beginning draws.
+    """
+
+    ends: NDArray[np.float64]
+    starts: Int32
+
+    @classmethod
+    def of(cls, chances: NDArray[np.float64]) -> Lottery:
+        """chances: (e,) beside each other; their sum need not be 1."""
+        ends = np.cumsum(chances)
+        ends = ends / ends[-1:]
+        parts = 2 * len(ends)
+        return cls(ends, np.searchsorted(ends, np.arange(parts) / parts, side="right").astype(np.int32))
+
+    def drawn(self, numbers: NDArray[np.float64]) -> Int64:
+        """What numbers in [0, 1) draw."""
+        found = self.starts[(numbers * len(self.starts)).astype(np.int64)].astype(np.int64)
+        found += self.ends[found] <= numbers
+        behind = np.flatnonzero(self.ends[found] <= numbers)
+        found[behind] = np.searchsorted(self.ends, numbers[behind], side="right")
+        return found
+
+
+@dataclass(frozen=True)
 class Exploration:
-    """share: of slots that are explored. items: (e,) eligible positions. chances: (e,) their running sum, up to 1."""
+    """share: of slots that are explored. items: (e,) eligible positions. lottery: of these."""
 
     share: float
     items: Int64
-    chances: NDArray[np.float64]
+    lottery: Lottery
     seed: int
 
     def applied(
@@ -62,9 +90,8 @@ class Exploration:
         into, columns = into[kept], columns[kept]
         free = ids >= 0
         free[into, columns] = False
-        shown = Csr(np.searchsorted(rows, np.arange(len(ids) + 1)).astype(np.int64), items.astype(np.int32))
-        flat = np.repeat(np.arange(len(ids)), ids.shape[1])
-        rest = (ids >= 0) & ~shown.holds(flat, ids.ravel()).reshape(ids.shape)
+        shown = np.sort(_pairs(rows, items))
+        rest = (ids >= 0) & ~among(_pairs(np.arange(len(ids))[:, None], ids), shown)
         rest_rows, rest_columns = np.nonzero(rest)
         first = ranks(rest_rows) < free.sum(axis=1)[rest_rows]
         new_ids, new_scores = np.full_like(ids, -1), np.zeros_like(scores)
@@ -79,13 +106,12 @@ class Exploration:
         """Rows, items and scores of what is shown, by row and descending score; at most ``wanted`` a row."""
         columns = np.arange(_DRAWS * wanted.max(initial=0), dtype=np.uint64) + np.uint64(1 << 32)
         rows, at = np.nonzero(np.arange(len(columns)) < _DRAWS * wanted[:, None])
-        found = np.searchsorted(self.chances, uniform(keys[rows], columns[at]), side="right")
-        pairs = np.unique((rows << 32) | self.items[found.clip(0, len(self.items) - 1)])
+        pairs = distinct(_pairs(rows, self.items[self.lottery.drawn(uniform(keys[rows], columns[at]))]))
         rows, items = pairs >> 32, pairs & 0xFFFFFFFF
         allowed = selection.allows(rows, items)
         rows, items = rows[allowed], items[allowed]
         scores = score(rows, items)
-        order = np.lexsort((-scores, rows))
+        order = np.argsort(rows * (SCORE_UNITS + 1) - scores, kind="stable")
         rows, items, scores = rows[order], items[order], scores[order]
         first = ranks(rows) < wanted[rows]
         return rows[first], items[first], scores[first]
@@ -101,13 +127,23 @@ def exploration(
         counts: (items,) users of each item.
     """
     eligible = np.flatnonzero(age_days <= cut_off_days)
-    chances = np.cumsum(1 / (1 + counts[eligible].astype(np.float64)))
-    return Exploration(share, eligible, chances / chances[-1:], seed)
+    return Exploration(share, eligible, Lottery.of(1 / (1 + counts[eligible].astype(np.float64))), seed)
+
+
+def _pairs(rows: Int64, items: NDArray[np.integer]) -> Int64:
+    """One number for each row and the item beside it, in the order of both."""
+    pairs: Int64 = (rows << 32) | items
+    return pairs
 
 
 def _keys(block: Sequence[Row], seed: int) -> NDArray[np.uint64]:
-    salt = seed.to_bytes(16, "little", signed=True)
-    # Not orjson, which refuses half a surrogate pair.
-    texts = (json.dumps(row, sort_keys=True).encode() for row in block)
-    digests = (blake2b(text, digest_size=8, salt=salt).digest() for text in texts)
-    return np.frombuffer(b"".join(digests), np.uint64)
+    """(n,) a number for each row, by its content. That some of many rows share one does no harm: they draw alike."""
+    sums = np.fromiter((crc32(_text(row)) for row in block), np.uint64, len(block))
+    return sums | np.uint64(seed % (1 << 32) << 32)
+
+
+def _text(row: Row) -> bytes:
+    try:
+        return orjson.dumps(row, option=orjson.OPT_SORT_KEYS)
+    except TypeError:  # half a surrogate pair
+        return json.dumps(row, sort_keys=True).encode()

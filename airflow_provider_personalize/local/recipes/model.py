@@ -269,13 +269,16 @@ def present(block: Sequence[Row]) -> NDArray[np.bool_]:
     return np.fromiter((row is not None for row in block), np.bool_, len(block))
 
 
+def units_of(shares: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Softmax probabilities in units of 1e-7. That of an item that has nearly all is not rounded beyond 1."""
+    units: NDArray[np.int64] = np.minimum(np.rint(shares * SCORE_UNITS), SCORE_UNITS).astype(np.int64)
+    return units
+
+
 def score_units(best: TopK) -> NDArray[np.int64]:
     """(n, k) softmax probabilities in units of 1e-7."""
     assert best.log_normalizer is not None
-    units: NDArray[np.int64] = np.rint(np.exp(best.logits - best.log_normalizer[:, None]) * SCORE_UNITS).astype(
-        np.int64
-    )
-    return units
+    return units_of(np.exp(best.logits - best.log_normalizer[:, None]))
 
 
 class Recipe(Protocol):

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from airflow_provider_personalize.local.datasets.dataset import Datasets, encode
 from airflow_provider_personalize.local.recipes.lists import ranks
-from airflow_provider_personalize.local.recipes.model import SCORE_UNITS, Answer, Model, Row, TrainingConfig, valid
+from airflow_provider_personalize.local.recipes.model import Answer, Model, Row, TrainingConfig, units_of, valid
 from airflow_provider_personalize.local.recipes.user_personalization import (
     UserPersonalization,
     UserPersonalizationModel,
@@ -45,7 +45,7 @@ class PersonalizedRankingModel(UserPersonalizationModel):
         order = np.lexsort((np.where(scored, items, 0), -logits, rows))  # stable, so strangers keep the list's order
         rows, items, logits = rows[order], items[order], logits[order]
         starts = np.flatnonzero(ranks(rows) == 0)
-        shares = np.rint(softmax_of_lists(logits, starts) * SCORE_UNITS).astype(np.int64)
+        shares = units_of(softmax_of_lists(logits, starts))
         if selection is not None:
             known = np.asarray(items < len(self.labels))
             kept = known.copy()

@@ -33,7 +33,6 @@ from airflow_provider_personalize.local.recipes.item_age import ages
 from airflow_provider_personalize.local.recipes.lists import NEVER, log_shares, most_popular
 from airflow_provider_personalize.local.recipes.metrics import DEPTH, ranking_metrics
 from airflow_provider_personalize.local.recipes.model import (
-    SCORE_UNITS,
     Answer,
     Model,
     Row,
@@ -42,6 +41,7 @@ from airflow_provider_personalize.local.recipes.model import (
     epochs_progress,
     present,
     score_units,
+    units_of,
     valid,
 )
 from airflow_provider_personalize.local.recipes.objective import lean, rewards
@@ -181,8 +181,7 @@ class UserPersonalizationModel(Model):
         assert normalizer is not None
 
         def units(local: NDArray[np.int64], items: NDArray[np.int64]) -> NDArray[np.int64]:
-            shares = np.exp(logits(local, items) - normalizer[local])
-            return np.asarray(np.rint(shares * SCORE_UNITS), np.int64)
+            return units_of(np.exp(logits(local, items) - normalizer[local]))
 
         asked = [block[row] for row in rows.tolist()]
         return self.exploration.applied(asked, best.indices, score_units(best), selection.take(rows), units)

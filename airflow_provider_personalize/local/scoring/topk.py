@@ -23,7 +23,7 @@ from airflow_provider_personalize.local.cores import available_cores
 from airflow_provider_personalize.local.scoring import twin
 from airflow_provider_personalize.local.scoring.items import ACCURATE, Items, as_float32, norms
 from airflow_provider_personalize.local.scoring.pairs import score_pairs
-from airflow_provider_personalize.local.scoring.selection import EVERYTHING, Csr, Selection
+from airflow_provider_personalize.local.scoring.selection import EVERYTHING, Csr, Selection, distinct
 
 _UNIT = 2.0**-24
 _SMALLEST = 2.0**-149
@@ -170,7 +170,7 @@ def _as_in_c(array: NDArray[Any], dtype: type[_Number]) -> NDArray[_Number]:
 def _rank(queries: Float32, items: Items, k: int, selection: Selection, candidates: Csr, result: TopK) -> None:
     """The best k of each row's own candidates, of which some may stand twice or be forbidden."""
     taken = candidates.indices[: candidates.indptr[-1]]
-    pairs = np.unique(candidates.rows() * len(items) + taken)
+    pairs = distinct(candidates.rows() * len(items) + taken)
     rows, indices = np.divmod(pairs, len(items))
     others = Selection(selection.excluded, None, selection.masks)
     allowed = others.allows(rows, indices)

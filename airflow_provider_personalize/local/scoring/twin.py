@@ -103,11 +103,8 @@ class _Problem:
             allowed &= self.selection_bias[indices] > -np.inf
         if self.masks is not None:
             allowed &= self.masks.holds(rows, indices)
-        if self.excluded is not None and len(rows):
-            m = len(self.factors)
-            distinct = np.unique(rows)
-            out = self.excluded.take(distinct)
-            allowed &= np.isin(rows * m + indices, distinct[out.rows()] * m + out.indices, invert=True)
+        if self.excluded is not None:
+            allowed &= ~self.excluded.holds(rows, indices)
         return allowed
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from airflow_provider_personalize.local.recipes.exploration import Lottery
 from airflow_provider_personalize.local.scoring.selection import Csr, Masks, Selection
 from tests.unit.recipes import planted
 
@@ -93,8 +96,18 @@ def test_items_with_fewer_interactions_are_drawn_more(trained):
     counts[: len(counts) // 2] = 1000
     rare = type(model)(model.recipe, model.manifest, {**model.arrays, "item_counts": counts}, model.ids)
     explored = asking(rare, 1, "10000").exploration
-    half = explored.chances[len(counts) // 2 - 1]
+    half = explored.lottery.ends[len(counts) // 2 - 1]
     assert half < 0.05
+
+
+@given(st.lists(st.sampled_from([1e-9, 0.01, 0.5, 1, 3]), min_size=1, max_size=40), st.data())
+def test_a_number_draws_the_first_whose_chances_add_up_beyond_it(chances, data):
+    lottery = Lottery.of(np.array(chances))
+    inner = st.floats(0, 1, exclude_max=True) | st.sampled_from(
+        [0.0, *(end for end in lottery.ends.tolist() if end < 1)]
+    )
+    numbers = np.array(data.draw(st.lists(inner, max_size=20)), np.float64)
+    assert lottery.drawn(numbers).tolist() == np.searchsorted(lottery.ends, numbers, side="right").tolist()
 
 
 def test_a_filter_holds_for_explored_items(model):

@@ -7,7 +7,6 @@ import pytest
 
 from airflow_provider_personalize.local.scoring import kernel, pairs
 from airflow_provider_personalize.local.scoring.pairs import score_pairs, score_pairs_in_numpy, softmax_of_lists
-from airflow_provider_personalize.local.scoring.selection import Csr, Masks, Selection
 
 
 @pytest.fixture
@@ -51,21 +50,3 @@ def test_a_softmax_neither_overflows_nor_counts_what_stands_outside():
     shares = softmax_of_lists(np.array([1e4, 1e4 + np.log(3), -np.inf, -np.inf, -np.inf]), np.array([0, 3]))
     assert shares == pytest.approx([0.25, 0.75, 0, 0, 0])
     assert softmax_of_lists(np.empty(0), np.empty(0, np.int64)).shape == (0,)
-
-
-def test_a_selection_says_of_each_pair_what_it_says_of_rows():
-    masks = Masks.shared(np.array([True, True, False, True]), 3)
-    excluded = Csr(np.array([0, 1, 1, 3]), np.array([0, 1, 3], np.int32))
-    candidates = Csr(np.array([0, 2, 3, 3]), np.array([1, 2, 0], np.int32))
-    rows, items = np.divmod(np.arange(12), 4)
-
-    def allowed(selection):
-        return selection.allows(rows, items).reshape(3, 4).astype(int).tolist()
-
-    assert allowed(Selection()) == [[1, 1, 1, 1]] * 3
-    assert allowed(Selection(masks=masks)) == [[1, 1, 0, 1]] * 3
-    assert allowed(Selection(excluded=excluded)) == [[0, 1, 1, 1], [1, 1, 1, 1], [1, 0, 1, 0]]
-    assert allowed(Selection(candidates=candidates)) == [[0, 1, 1, 0], [1, 0, 0, 0], [0, 0, 0, 0]]
-    assert allowed(Selection(excluded, masks=masks)) == [[0, 1, 0, 1], [1, 1, 0, 1], [1, 0, 0, 0]]
-    turned = Selection(excluded=excluded).take(np.array([2, 0, 0]))
-    assert allowed(turned) == [[1, 0, 1, 0], [0, 1, 1, 1], [0, 1, 1, 1]]
