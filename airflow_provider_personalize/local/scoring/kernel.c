@@ -52,11 +52,6 @@ enum { LEAST_TILE = 4, MOST_TILE = 32, MOST_SUM = 64 };
 typedef float vf __attribute__((vector_size(4 * LANES), may_alias));
 typedef int32_t vi __attribute__((vector_size(4 * LANES), may_alias));
 
-/* As many doubles as a register holds, and as many floats: WIDE of them are the eight lanes of an exact sum. */
-enum { WIDE = 16 / LANES };
-typedef double vd __attribute__((vector_size(4 * LANES)));
-typedef float vh __attribute__((vector_size(2 * LANES)));
-
 #define JOIN(a, b) a##b
 #define NAMED(a, b) JOIN(a, b)
 #define INLINE static inline __attribute__((always_inline))
@@ -64,7 +59,7 @@ typedef float vh __attribute__((vector_size(2 * LANES)));
 
 /* As in kernel.py. Optional arrays are NULL. */
 struct problem {
-    int64_t items, factors, rows, k, width; /* the first k of an output row of `width` are written */
+    int64_t items, factors, rows, k, width; /* k of the `width` results of a row, the others empty */
     const float *panels;                    /* (panels, factors, PANEL), zero beyond the last item */
     const float *bias, *selection_bias;     /* (panels, PANEL), -FLT_MAX beyond the last item */
     const float *by_item;                   /* (items, factors) */
@@ -126,8 +121,8 @@ INLINE uint32_t bits_of(float value) {
 
 /* Unsigned integers in the order of floats, the largest first. */
 INLINE uint32_t descending(float value) {
-    uint32_t bits = bits_of(value == 0 ? 0.0f : value);
-    return bits >> 31 ? bits : ~bits & 0x7fffffffu;
+    uint32_t bits = bits_of(value + 0.0f); /* -0 becomes 0 */
+    return bits ^ (~(uint32_t)((int32_t)bits >> 31) & 0x7fffffffu);
 }
 
 INLINE candidate candidate_of(float score, int64_t item) {
@@ -204,12 +199,15 @@ static int compared(const void *a, const void *b) { return before(a, b) ? -1 : b
 static int64_t sort_roughly(candidate *values, candidate *spare, int64_t n, int64_t keep, float *threshold) {
     enum { DIGITS = 1 << 8 };
     if (n <= 1) return n;
-    candidate least = values[0], most = least;
-    for (int64_t i = 1; i < n; i++) {
-        least = values[i] < least ? values[i] : least;
-        most = values[i] > most ? values[i] : most;
+    uint32_t first = UINT32_MAX, last = 0, items = 0xffff;
+    for (int64_t i = 0; i < n; i++) { /* of 32 bits, which compilers make vectors of */
+        uint32_t order = values[i] >> 32;
+        first = order < first ? order : first;
+        last = order > last ? order : last;
+        items |= (uint32_t)values[i];
     }
-    int down = 48 - __builtin_clzll((most - least) | 0xffff); /* 16 bits of what they are above the least */
+    candidate least = (candidate)first << 32;
+    int down = 48 - __builtin_clzll((candidate)(last - first) << 32 | items); /* 16 bits of what they are above it */
     int32_t ends[2][DIGITS] = {{0}};
     for (int64_t i = 0; i < n; i++) {
         candidate place = (values[i] - least) >> down;
@@ -605,7 +603,35 @@ INLINE double dot(const double *query, const float *item, int64_t factors) {
     __m256d halves = _mm256_add_pd(_mm512_castpd512_pd256(sums), _mm512_extractf64x4_pd(sums, 1));
     return _mm256_cvtsd_f64(halves);
 }
+#elif defined(__AVX__)
+INLINE __m256d in_double(const float *values) { return _mm256_cvtps_pd(_mm_loadu_ps(values)); }
+
+INLINE double dot(const double *query, const float *item, int64_t factors) {
+    static const int32_t chosen[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
+    __m256d low = _mm256_setzero_pd(), high = low;
+    int64_t f = 0;
+    for (; f + 8 <= factors; f += 8) {
+        low = _mm256_fmadd_pd(_mm256_loadu_pd(query + f), in_double(item + f), low);
+        high = _mm256_fmadd_pd(_mm256_loadu_pd(query + f + 4), in_double(item + f + 4), high);
+    }
+    if (f < factors) {
+        const __m128i *rest = (const __m128i *)(chosen + 8 - (factors - f));
+        __m128i first = _mm_loadu_si128(rest), second = _mm_loadu_si128(rest + 1);
+        low = _mm256_fmadd_pd(_mm256_maskload_pd(query + f, _mm256_cvtepi32_epi64(first)),
+                              _mm256_cvtps_pd(_mm_maskload_ps(item + f, first)), low);
+        high = _mm256_fmadd_pd(_mm256_maskload_pd(query + f + 4, _mm256_cvtepi32_epi64(second)),
+                               _mm256_cvtps_pd(_mm_maskload_ps(item + f + 4, second)), high);
+    }
+    __m256d pairs = _mm256_hadd_pd(low, high);
+    __m128d halves = _mm_add_pd(_mm256_castpd256_pd128(pairs), _mm256_extractf128_pd(pairs, 1));
+    return _mm_cvtsd_f64(halves) + _mm_cvtsd_f64(_mm_unpackhi_pd(halves, halves));
+}
 #else
+/* As many doubles as a register holds, and as many floats: WIDE of them are the eight lanes of an exact sum. */
+enum { WIDE = 16 / LANES };
+typedef double vd __attribute__((vector_size(4 * LANES)));
+typedef float vh __attribute__((vector_size(2 * LANES)));
+
 INLINE vd in_double(const float *values) {
     vh half;
     memcpy(&half, values, sizeof half);
@@ -628,14 +654,16 @@ INLINE double dot(const double *query, const float *item, int64_t factors) {
 }
 #endif
 
+/* Items stand anywhere in memory: each is asked for well before its turn. */
+INLINE void fetch(const float *item, int64_t factors) {
+    for (int64_t f = 0; f < factors; f += 16) __builtin_prefetch(item + f);
+    __builtin_prefetch(item + factors - 1);
+}
+
 static void score_exactly(const struct problem *p, const double *query, const candidate *found, int64_t n,
                           struct ranked *out) {
     for (int64_t i = 0; i < n; i++) {
-        if (i + AHEAD < n) {
-            const float *next = p->by_item + (int64_t)(uint32_t)found[i + AHEAD] * p->factors;
-            for (int64_t f = 0; f < p->factors; f += 16) __builtin_prefetch(next + f);
-            __builtin_prefetch(next + p->factors - 1);
-        }
+        if (i + AHEAD < n) fetch(p->by_item + (int64_t)(uint32_t)found[i + AHEAD] * p->factors, p->factors);
         int64_t item = (int64_t)(uint32_t)found[i];
         double logit = dot(query, p->by_item + item * p->factors, p->factors) + (double)p->bias[item];
         double key = p->selection_bias ? logit + (double)p->selection_bias[item] : logit;
@@ -783,6 +811,10 @@ static void write_results(const struct problem *p, int64_t row, const struct ran
         p->indices[row * p->width + i] = ranked[i].item;
         p->logits[row * p->width + i] = ranked[i].logit;
     }
+    for (int64_t i = n; i < p->width; i++) {
+        p->indices[row * p->width + i] = -1;
+        p->logits[row * p->width + i] = -INFINITY;
+    }
 }
 
 enum { NO_MEMORY = -1, DONE, TOO_FEW };
@@ -790,11 +822,11 @@ enum { NO_MEMORY = -1, DONE, TOO_FEW };
 static int finish_row(const struct problem *p, struct block *b, int r, const struct room *room) {
     struct row *row = &b->rows[r];
     if (p->log_normalizer) p->log_normalizer[row->number] = normalizer(b, r);
-    if (row->listed) {
+    if (!row->keep) {
         convert(p, row->number, room->query);
-        write_results(p, row->number, room->ranked, rank_listed(p, row, room));
+        write_results(p, row->number, room->ranked, row->listed ? rank_listed(p, row, room) : 0);
+        return DONE;
     }
-    if (!row->keep) return DONE;
     float dropped = b->threshold[r]; /* nothing that was dropped had a higher score */
     if (row->count < p->k && dropped > -FLT_MAX) return TOO_FEW;
     convert(p, row->number, room->query);
@@ -944,6 +976,7 @@ __attribute__((visibility("default"))) int NAMED(pairs_, LEVEL)(const float *que
                                                                const int64_t *items, int64_t pairs, double *out) {
     double *query = aligned((size_t)factors * sizeof *query);
     for (int64_t i = 0; query && i < pairs; i++) {
+        if (i + AHEAD < pairs) fetch(by_item + items[i + AHEAD] * factors, factors);
         if (!i || rows[i] != rows[i - 1])
             for (int64_t f = 0; f < factors; f++) query[f] = (double)queries[rows[i] * factors + f];
         out[i] = dot(query, by_item + items[i] * factors, factors);

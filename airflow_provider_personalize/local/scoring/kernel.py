@@ -88,7 +88,7 @@ class Kernel:
         masks: tuple[Sequence[NDArray[np.uint8]], Int64] | None,
         threads: int,
     ) -> None:
-        """Fill in the first k of each row of ``indices`` and ``logits``, and ``log_normalizer``.
+        """Fill in each row of ``indices`` and ``logits``, at most the first k with results, and ``log_normalizer``.
 
         Args:
             errors: (n,) how far a score in float32 may be from the exact one.

@@ -87,20 +87,31 @@ def top_k(
     lengths = norms(queries)
     if not np.isfinite(lengths).all():
         raise ValueError("factors and biases must be finite; these queries hold NaN or infinite ones")
-    result = _empty(n, k, normalize)
-    scanned = min(k, m) if selection.candidates is None else 0
     if not n or not m:
-        return result
-    if scanned or normalize:
-        fits = _fits(lengths, items, normalize) if items.kernel is not None else np.zeros(n, np.bool_)
+        return _nothing(n, k, normalize)
+    scanned = min(k, m) if selection.candidates is None else 0
+    fits = _fits(lengths, items, normalize) if items.kernel is not None else np.zeros(n, np.bool_)
+    scans = bool(scanned or normalize)
+    # The kernel fills in whole rows.
+    result = _unset(n, k, normalize) if scans and fits.all() else _nothing(n, k, normalize)
+    if scans:
         _scan(queries, lengths, items, scanned, selection, result, fits, threads or _threads.get() or available_cores())
     if selection.candidates is not None:
         _rank(queries, items, min(k, m), selection, selection.candidates, result)
     return result
 
 
-def _empty(n: int, k: int, normalize: bool) -> TopK:
-    return TopK(np.full((n, k), -1, np.int32), np.full((n, k), -np.inf), np.full(n, -np.inf) if normalize else None)
+def _unset(n: int, k: int, normalize: bool) -> TopK:
+    return TopK(np.empty((n, k), np.int32), np.empty((n, k)), np.empty(n) if normalize else None)
+
+
+def _nothing(n: int, k: int, normalize: bool) -> TopK:
+    result = _unset(n, k, normalize)
+    result.indices.fill(-1)
+    result.logits.fill(-np.inf)
+    if result.log_normalizer is not None:
+        result.log_normalizer.fill(-np.inf)
+    return result
 
 
 def _fits(lengths: Float64, items: Items, normalize: bool) -> NDArray[np.bool_]:
@@ -127,7 +138,7 @@ def _scan(
             continue
         rows = np.flatnonzero(chosen)
         whole = len(rows) == len(queries)
-        part = result if whole else _empty(len(rows), result.indices.shape[1], result.log_normalizer is not None)
+        part = result if whole else _nothing(len(rows), result.indices.shape[1], result.log_normalizer is not None)
         own, asked = (selection, queries) if whole else (selection.take(rows), queries[rows])
         if compiled:
             _scan_compiled(asked, lengths[rows], items, k, own, part, threads)
