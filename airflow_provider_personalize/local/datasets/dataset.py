@@ -80,6 +80,11 @@ def encode(values: pl.Series, ids: pl.Series) -> pl.Series:
     """Positions (int64) of ``values`` in ``ids``, which are distinct and in byte order; -1 where not among them."""
     if not len(ids):
         return pl.repeat(-1, len(values), dtype=pl.Int64, eager=True)
+    if len(values) > len(ids):
+        # As often as ids come again, to look in a hash table made once is quicker than to search.
+        placed = pl.LazyFrame({"id": ids, "at": pl.int_range(len(ids), eager=True)})
+        found = pl.LazyFrame({"id": values}).join(placed, on="id", how="left", maintain_order="left").collect()["at"]
+        return found.fill_null(-1)
     found = ids.search_sorted(values).cast(pl.Int64).clip(0, len(ids) - 1)
     same = (ids.gather(found) == values).fill_null(False)
     return pl.select(pl.when(same).then(found).otherwise(-1)).to_series()

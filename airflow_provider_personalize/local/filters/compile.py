@@ -202,7 +202,9 @@ class _SharedClauses:
         self._universe = universe
         self._histories = histories
         self._cache = cache
-        self._columns: dict[str, TextColumn | NumberColumn] = {}
+        # Made at once, since threads would make them again beside each other.
+        fields = dict.fromkeys(condition.field for clause in clauses for condition in _conditions(clause))
+        self._columns = {field: self._column(field) for field in fields if field.dataset is not Dataset.INTERACTIONS}
 
     @property
     def vary(self) -> bool:
@@ -254,7 +256,7 @@ class _SharedClauses:
 
     def _evaluated(self, condition: Condition, operand: Operand) -> Bits:
         if isinstance(condition, Comparison):
-            column = self._column(condition.field)
+            column = self._columns[condition.field]
             if operand is None or not isinstance(column, NumberColumn):
                 return self._universe.nothing
             assert isinstance(operand, int | float)
@@ -267,7 +269,7 @@ class _SharedClauses:
         if field.dataset is Dataset.INTERACTIONS:  # of UserID: the users with such events
             positions = self._universe.positions(self._histories.with_events(values))
             return self._universe.set_of(positions[positions >= 0])
-        column = self._column(field)
+        column = self._columns[field]
         if isinstance(column, TextColumn) and isinstance(values, tuple):
             return column.any_of(values, self._cache, field.column)
         return self._universe.nothing
@@ -281,10 +283,8 @@ class _SharedClauses:
         column = column_of(field, self._datasets.schemas)
         if table is None or column is None:
             return None
-        if field.column not in self._columns:
-            kind = NumberColumn if column.numeric else TextColumn
-            self._columns[field.column] = kind(self._universe, table[key], table[field.column], column)
-        return self._columns[field.column]
+        kind = NumberColumn if column.numeric else TextColumn
+        return kind(self._universe, table[key], table[field.column], column)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property, lru_cache
+from threading import Lock
 
 import polars as pl
 
@@ -27,6 +28,7 @@ class Histories:
         self._interactions = interactions
         self._items = items
         self._recent = recent
+        self._lock = Lock()  # threads that ask at once wait for the first, instead of all reading the interactions
         self._items_of = lru_cache(maxsize=16)(self._make_items_of)
 
     @cached_property
@@ -36,21 +38,27 @@ class Histories:
 
     def items_of(self, types: Types) -> Csr:
         """For each of `users` the items of the events of those types, ascending and each once."""
-        return self._items_of(self._known(types))
+        with self._lock:
+            return self._items_of(self._known(types))
 
     def with_events(self, types: Types) -> pl.Series:
         """The ids of the users that have events of those types."""
-        return self._of_types(self._known(types))["USER_ID"]
+        with self._lock:
+            return self.users.gather(self._of_types(self._known(types))["user"].unique())
 
     @cached_property
     def _events(self) -> pl.DataFrame:
-        rank = pl.int_range(pl.len()).over("USER_ID", "EVENT_TYPE")
-        return (
-            self._interactions.select("USER_ID", "ITEM_ID", "TIMESTAMP", pl.col("EVENT_TYPE").str.to_lowercase())
-            .with_row_index()
-            .sort("TIMESTAMP", "index", descending=True)
-            .filter(rank < self._recent)
-        )
+        """user, item: positions in `users` and among the items, -1 where it is none of these. type: in lower case."""
+        events = self._interactions.select(
+            encode(self._interactions["USER_ID"], self.users).alias("user"),
+            pl.Series("item", self._items.positions(self._interactions["ITEM_ID"])),
+            pl.col("EVENT_TYPE").str.to_lowercase().alias("type"),
+            "TIMESTAMP",
+        ).with_row_index()
+        crowded = events.filter(pl.len().over("user", "type") > self._recent)
+        rank = pl.int_range(pl.len()).over("user", "type")
+        old = crowded.sort("TIMESTAMP", "index", descending=True).filter(rank >= self._recent)
+        return events.join(old, on="index", how="anti").select("user", "item", "type")
 
     def _known(self, types: Types) -> frozenset[str] | None:
         """Those of the types that there are, so that few sets of them are told apart; None for any."""
@@ -60,14 +68,12 @@ class Histories:
 
     @cached_property
     def _all_types(self) -> frozenset[str]:
-        return frozenset(self._events["EVENT_TYPE"].drop_nulls().unique())
+        return frozenset(self._events["type"].drop_nulls().unique())
 
     def _of_types(self, types: frozenset[str] | None) -> pl.DataFrame:
-        return self._events if types is None else self._events.filter(pl.col("EVENT_TYPE").is_in(list(types)))
+        return self._events if types is None else self._events.filter(pl.col("type").is_in(list(types)))
 
     def _make_items_of(self, types: frozenset[str] | None) -> Csr:
-        events = self._of_types(types)
-        user = encode(events["USER_ID"], self.users).to_numpy()
-        item = self._items.positions(events["ITEM_ID"])
-        keys = distinct((user * len(self._items) + item)[item >= 0])
+        events = self._of_types(types).filter(pl.col("item") >= 0)
+        keys = distinct(events["user"].to_numpy() * len(self._items) + events["item"].to_numpy())
         return Csr.from_keys(keys, len(self.users), len(self._items))
