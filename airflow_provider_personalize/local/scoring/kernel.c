@@ -43,7 +43,7 @@ enum { LEAST_TILE = 4, MOST_TILE = 32, MOST_SUM = 64 };
 #define TILE_BYTES (1 << 18)
 #define ROW_BYTES (1 << 26) /* for the best items of one group of rows */
 #define FARTHEST 60.0f      /* an exponent beyond the shift */
-#define LARGE 128.0         /* of 64 factors a log-normaliser of 16, whose scores float32 rounds by a few 1e-6 */
+#define LARGE 176.0         /* of 64 factors a log-normaliser of 22, whose scores float32 rounds by up to 7e-6 */
 #define FAR 400.0           /* the same for |query| |item| + |bias|, of partial sums whatever the score */
 #define WEIGHTY 5.0         /* within so much of the log-normaliser: at most exp(5) items */
 #define UNIT 0x1p-24
@@ -743,10 +743,9 @@ INLINE double normalizer(const struct block *b, int r) {
     return (double)b->shift[r] / (double)LOG2_E + log(b->rows[r].sum);
 }
 
-/* Where scores are so large that their rounding shows in a sum of exponentials, take the items that make up most of
- * the sum from float64. Which these are does not depend on what the row may have. */
-static void refine(const struct problem *p, struct block *of, const struct room *room) {
-    struct block *b = room->refined;
+/* Whether scores of a block's rows are so large that their rounding shows in a sum of exponentials; `b` is made to
+ * find the items of these rows that make up most of the sum. */
+static int open_weighty(const struct problem *p, const struct block *of, struct block *b, candidate *weighty) {
     double steps = sqrt((double)p->factors); /* rounding errors of a sum grow as those of a random walk */
     int any = 0;
     memset(b, 0, sizeof *b);
@@ -759,25 +758,40 @@ static void refine(const struct problem *p, struct block *of, const struct room 
         double size = p->errors[row->number] / (UNIT * (double)(p->factors + 4)); /* of |query| |item| + |bias| */
         if (fabs(sum) * steps < LARGE && size * steps < FAR) continue;
         b->threshold[r] = (float)(sum - WEIGHTY);
-        b->rows[r] = (struct row){.number = row->number, .best = room->weighty + r * (MOST_WEIGHTY + COLUMNS)};
+        b->rows[r] = (struct row){.number = row->number, .best = weighty + r * (MOST_WEIGHTY + COLUMNS)};
         b->rows[r].keep = b->rows[r].capacity = MOST_WEIGHTY;
         any = 1;
     }
-    if (!any) return;
-    int64_t panels = (p->items + PANEL - 1) / PANEL;
-    for (int64_t panel = 0; panel < panels; panel += MOST_TILE)
-        pass(p, b, panel, panel + MOST_TILE < panels ? panel + MOST_TILE : panels, 0, 0, 0);
+    return any;
+}
+
+/* Take the weighty items of a block from float64. */
+static void replace_weighty(const struct problem *p, struct block *of, const struct block *b, double *query) {
     for (int r = 0; r < ROWS; r++) {
         const struct row *row = &b->rows[r];
-        if (row->count) convert(p, row->number, room->query);
+        if (row->count) convert(p, row->number, query);
         for (int64_t i = 0; i < row->count; i++) {
             int64_t item = (int64_t)(uint32_t)row->best[i];
-            double exact = dot(room->query, p->by_item + item * p->factors, p->factors) + (double)p->bias[item];
+            double exact = dot(query, p->by_item + item * p->factors, p->factors) + (double)p->bias[item];
             double shift = (double)of->shift[r], was = (double)score_of(row->best[i]);
-            b->rows[r].sum += exp2(exact * (double)LOG2_E - shift) - exp2(was * (double)LOG2_E - shift);
+            of->rows[r].sum += exp2(exact * (double)LOG2_E - shift) - exp2(was * (double)LOG2_E - shift);
         }
     }
-    for (int r = 0; r < ROWS; r++) of->rows[r].sum += b->rows[r].sum;
+}
+
+/* Which items are taken from float64 does not depend on what a row may have. */
+static void refine(const struct problem *p, const struct plan *plan, const struct room *room, int64_t blocks) {
+    int64_t large[GROUP], n = 0;
+    for (int64_t i = 0; i < blocks; i++) {
+        candidate *weighty = room->weighty + i * ROWS * (MOST_WEIGHTY + COLUMNS);
+        if (open_weighty(p, &room->blocks[i], &room->refined[i], weighty)) large[n++] = i;
+    }
+    for (int64_t panel = 0; n && panel < plan->panels; panel += plan->tile) {
+        int64_t end = panel + plan->tile < plan->panels ? panel + plan->tile : plan->panels;
+        for (int64_t i = 0; i < n; i++) pass(p, &room->refined[large[i]], panel, end, 0, 0, 0);
+    }
+    for (int64_t i = 0; i < n; i++)
+        replace_weighty(p, &room->blocks[large[i]], &room->refined[large[i]], room->query);
 }
 
 /* Rank the items of a row's mask that nothing else forbids, of which there are few: the best k, or all. */
@@ -889,9 +903,9 @@ static int64_t scan_group(const struct problem *p, const struct plan *plan, cons
             if (normalize) add_up(&room->blocks[i]);
         }
     }
+    if (normalize) refine(p, plan, room, blocks);
     for (int64_t i = 0; i < blocks; i++) {
         struct block *b = &room->blocks[i];
-        if (normalize) refine(p, b, room);
         for (int r = 0; r < ROWS && b->rows[r].number >= 0; r++) {
             int finished = finish_row(p, b, r, room);
             if (finished == NO_MEMORY) return NO_MEMORY;
@@ -935,9 +949,9 @@ __attribute__((visibility("default"))) int NAMED(scan_, LEVEL)(const struct prob
         .spare = aligned((size_t)spare * sizeof(candidate)),
         .best = aligned((size_t)(rows * held) * sizeof(candidate)),
         .ranked = aligned((size_t)ranked * sizeof(struct ranked)),
-        .weighty = aligned(ROWS * (MOST_WEIGHTY + COLUMNS) * sizeof(candidate)),
+        .weighty = aligned((size_t)plan.blocks * ROWS * (MOST_WEIGHTY + COLUMNS) * sizeof(candidate)),
         .blocks = aligned((size_t)plan.blocks * sizeof(struct block)),
-        .refined = aligned(sizeof(struct block)),
+        .refined = aligned((size_t)plan.blocks * sizeof(struct block)),
     };
     int64_t numbers[GROUP];
     int done = room.queries && room.scores && room.query && room.spare && room.best && room.ranked &&

@@ -292,6 +292,12 @@ class TestTheKernelIsItsTwin:
         compiled(factors(random, 30, 8), factors(random, 9000, 8), k, bias=bias, excluded=some)
         compiled(factors(random, 30, 8), factors(random, 9000, 8), k, selection_bias=bias, excluded=some)
 
+    def test_rows_of_large_scores_among_others(self, random, compiled):
+        """Of these the weighty items are found by a second scan, of the blocks that hold such rows."""
+        queries, items = factors(random, 100, 64, 0.3), factors(random, 5000, 64, 0.5)
+        queries[[3, 40, 41, 99]] *= 8
+        compiled(queries, items, 25)
+
     def test_scores_that_rise_beyond_what_the_first_tile_promised(self, random, compiled):
         items, bias = factors(random, 9000, 4), np.linspace(-90, 90, 9000, dtype=np.float32)
         compiled(factors(random, 20, 4), items, 7, bias=bias)
