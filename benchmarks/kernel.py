@@ -232,7 +232,10 @@ def one_blas_thread() -> Iterator[None]:
 
 
 def measured(catalogue: Catalogue, rounds: int, most: float, rivals: bool) -> list[Figure]:
-    """Users a second, beside the floor's; ``most`` is how much longer than the floor the kernel may take."""
+    """Users a second, beside the floor's; ``most`` is how much longer than the floor the kernel may take.
+
+    That holds for AVX-512; AVX2 alone may take twice the floor.
+    """
     users = len(catalogue.users)
     tiling = best_tiling(catalogue)
     runs: dict[str, tuple[Callable[[], object], int]] = {
@@ -240,7 +243,8 @@ def measured(catalogue: Catalogue, rounds: int, most: float, rivals: bool) -> li
         "kernel": (ours(catalogue), users),
         "k = 500": (ours(catalogue, 500), users),
     }
-    if "x86-64-v3" in kernel.available():
+    best = next(iter(kernel.available()), None)
+    if best == "x86-64-v4":
         runs["AVX2 alone"] = (ours(catalogue, level="x86-64-v3"), users)
     if rivals:
         runs |= {name: (run, own) for name, run, own in installed(catalogue)}
@@ -254,7 +258,10 @@ def measured(catalogue: Catalogue, rounds: int, most: float, rivals: bool) -> li
     def figure(name: str, reference: str, **bound: Any) -> Figure:
         return Figure(f"{at}: {name} / {reference}", each[name], each[reference], "us/user", **bound)
 
-    figures = [figure("kernel", "floor", at_most=most), figure("k = 500", "kernel", at_most=1.5)]
+    figures = [
+        figure("kernel", "floor", at_most=2.0 if best == "x86-64-v3" else most),
+        figure("k = 500", "kernel", at_most=1.5),
+    ]
     if "AVX2 alone" in each:
         figures.append(figure("AVX2 alone", "floor", at_most=2.0))
     return figures + [figure("kernel", name, at_most=1.0) for name in RIVALS if name in each]

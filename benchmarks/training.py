@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 from lightfm import LightFM
+from planted import finish
 from report import Figure, interleaved, report
 from scipy.sparse import coo_matrix
 
@@ -31,9 +32,8 @@ from airflow_provider_personalize.local.cores import available_cores
 from airflow_provider_personalize.local.recipes import TrainingConfig, warp
 from airflow_provider_personalize.local.recipes import user_personalization as personalization
 from airflow_provider_personalize.local.recipes.events import Events, training_events
-from airflow_provider_personalize.local.store import ACTIVE
 from airflow_provider_personalize.local.work.dataset_group import datasets_of
-from tests.backends import INTERACTIONS_SCHEMA, ROLE, call, run_jobs
+from tests.backends import INTERACTIONS_SCHEMA, ROLE, call
 
 TASTES, TASTEFUL = 25, 0.8  # the share of interactions that follow the user's taste
 
@@ -123,9 +123,8 @@ def _versions(backend: Backend, group: str, recipe: Recipe) -> Callable[[], None
     solution = call(backend, "CreateSolution", name=recipe.name, **request)
 
     def version() -> None:
-        arn = call(backend, "CreateSolutionVersion", **solution)["solutionVersionArn"]
-        run_jobs(backend)
-        assert backend.store.get(arn).status == ACTIVE
+        call(backend, "CreateSolutionVersion", **solution)
+        finish(backend)
 
     return version
 
@@ -140,7 +139,7 @@ def _imported(backend: Backend, source: Path, arguments: argparse.Namespace) -> 
     )
     location = {"dataSource": {"dataLocation": f"file://{source}"}, "roleArn": ROLE}
     call(backend, "CreateDatasetImportJob", jobName="planted", **dataset, **location)
-    run_jobs(backend)
+    finish(backend)
     return str(group)
 
 

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from airflow_provider_personalize.local.recipes import RECIPES
+from airflow_provider_personalize.local.work import training
 from tests.backends import call, run_jobs
 from tests.jobs.conftest import Jobs
 
@@ -49,3 +56,27 @@ def test_a_search_trains_within_its_ranges_and_says_what_it_chose(jobs: Jobs) ->
     assert described["performHPO"] is True
     chosen = described["tunedHPOParams"]["algorithmHyperParameters"]
     assert 32 <= int(chosen["hidden_dimension"]) <= 34
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_a_model_that_could_not_score_is_refused(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, number: float
+) -> None:
+    class Unlucky:
+        def fit(self, *args: object) -> object:
+            model = RECIPES["aws-popularity-count"].fit(*args)
+            name, array = next((name, array) for name, array in model.arrays.items() if array.dtype.kind == "f")
+            array = array.copy()
+            array[-1] = number
+            return replace(model, arrays={**model.arrays, name: array})
+
+    monkeypatch.setattr(training, "RECIPES", {"aws-popularity-count": Unlucky()})
+    recipe = RECIPE.replace("user-personalization", "popularity-count")
+    name = f"unlucky-{request.node.callspec.id}"
+    solution = call(jobs.backend, "CreateSolution", name=name, datasetGroupArn=jobs.arns.group, recipeArn=recipe)
+    version = call(jobs.backend, "CreateSolutionVersion", **solution)
+    run_jobs(jobs.backend)
+    described = call(jobs.backend, "DescribeSolutionVersion", **version)["solutionVersion"]
+    assert described["status"] == "CREATE FAILED"
+    assert "hold NaN or infinite numbers" in described["failureReason"]
+    assert not training.model_directory(jobs.backend.root, version["solutionVersionArn"]).exists()

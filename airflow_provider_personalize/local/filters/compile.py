@@ -415,7 +415,7 @@ def _applying(
 
 def _any(clauses: Iterable[tuple[Clause, object]], holds: Mapping[Condition, T], none: T) -> T:
     """Where any of the clauses holds, given where each condition does. AND binds tighter than OR."""
-    all_of = (
+    all_of = [
         reduce(operator.and_, map(holds.__getitem__, group)) for clause, _ in clauses for group in clause.conditions
-    )
-    return reduce(operator.or_, all_of, none)
+    ]
+    return reduce(operator.or_, all_of) if all_of else none

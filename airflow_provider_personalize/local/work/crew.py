@@ -22,7 +22,7 @@ from airflow_provider_personalize.local.work.shards import Shard
 
 _THREADS_OF_A_PROCESS = 4
 _BYTES_WORTH_A_PROCESS = 1 << 20  # of input
-_SHARDS_OF_A_PROCESS = 4  # so that all end at about the same time
+_SHARDS_OF_A_PROCESS = 16  # so that all end at about the same time
 _SHARDS_OF_A_CLUSTER = 64
 _LARGEST_SHARD = 4 << 20
 _READ_AT_ONCE = 1 << 20

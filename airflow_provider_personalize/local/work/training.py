@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from airflow_provider_personalize.local.layout import model_directory
 from airflow_provider_personalize.local.models import save_model
 from airflow_provider_personalize.local.recipes import RECIPES, TrainingConfig, TrainingError
 from airflow_provider_personalize.local.recipes.features import chosen_columns
-from airflow_provider_personalize.local.recipes.model import EventParameter, Objective
+from airflow_provider_personalize.local.recipes.model import EventParameter, Model, Objective
 from airflow_provider_personalize.local.recipes.search import Choice, Real, Search, Whole
 from airflow_provider_personalize.local.service.parameters import Parameter, given_ranges
 from airflow_provider_personalize.local.service.recipes import CatalogueEntry, require
@@ -47,12 +49,20 @@ def run(running: Running) -> Mapping[str, Any]:
         )
     except TrainingError as error:
         raise JobFailed(str(error)) from None
+    _refuse_unbounded(model)
     model = replace(model, manifest={**model.manifest, "data": data})
     running.before_publishing()
     save_model(model, model_directory(running.backend.root, running.lease.arn))
     tuned = model.manifest.get("tuned_hyperparameters")
     shown = {} if tuned is None else {"tunedHPOParams": {"algorithmHyperParameters": tuned}}
     return {"trainingHours": round((time.monotonic() - started) / 3600, 4), **shown}
+
+
+def _refuse_unbounded(model: Model) -> None:
+    """Raise :class:`JobFailed` for a model that could not score: better now than in every job that uses it."""
+    for name, array in model.arrays.items():
+        if array.dtype.kind == "f" and not np.isfinite((array.min(initial=0), array.max(initial=0))).all():
+            raise JobFailed(f"Create failed. Training gave {name} that hold NaN or infinite numbers.")
 
 
 def training_config(version: Mapping[str, Any], entry: CatalogueEntry) -> TrainingConfig:
