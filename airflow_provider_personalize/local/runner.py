@@ -67,11 +67,16 @@ def start_waiting(backend: Backend, environment: Mapping[str, str]) -> None:
         threading.Thread(target=see_off, args=(backend, lease, process), daemon=True).start()
 
 
+_COMMAND = "import sys; from airflow_provider_personalize.local.runner import main; sys.exit(main())"
+
+
 def start(backend: Backend, lease: Lease, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """The process that runs this lease's job. Secrets (store URL, S3 keys) travel in its environment only."""
     log_path = runner_log(backend.root, lease.arn)
     log_path.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "airflow_provider_personalize.local.runner", str(backend.root)]
+    # Not with -m: every process that the job starts would import that module again, and the store with it.
+    command = [sys.executable, "-c", _COMMAND]
+    command += [str(backend.root)]
     command += [lease.arn, lease.kind, lease.owner, str(lease.attempt), str(lease.seconds)]
     with log_path.open("ab") as output:
         return subprocess.Popen(

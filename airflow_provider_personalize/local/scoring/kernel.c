@@ -603,7 +603,7 @@ INLINE double dot(const double *query, const float *item, int64_t factors) {
     __m256d halves = _mm256_add_pd(_mm512_castpd512_pd256(sums), _mm512_extractf64x4_pd(sums, 1));
     return _mm256_cvtsd_f64(halves);
 }
-#elif defined(__AVX__)
+#elif defined(__AVX2__) && defined(__FMA__)
 INLINE __m256d in_double(const float *values) { return _mm256_cvtps_pd(_mm_loadu_ps(values)); }
 
 INLINE double dot(const double *query, const float *item, int64_t factors) {

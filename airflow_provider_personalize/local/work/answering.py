@@ -23,19 +23,18 @@ from airflow_provider_personalize.batch.writer import (
     write_segments,
     write_themes,
 )
+from airflow_provider_personalize.local.datasets.dataset import Datasets
 from airflow_provider_personalize.local.executors import in_order
 from airflow_provider_personalize.local.filters import Filter
 from airflow_provider_personalize.local.models import Model, ModelError, open_model
-from airflow_provider_personalize.local.recipes.model import Answer
+from airflow_provider_personalize.local.recipes.model import Answer, TrainingError
 from airflow_provider_personalize.local.recipes.themes import ThemedAnswer, Themes
 from airflow_provider_personalize.local.scoring.topk import have_threads
-from airflow_provider_personalize.local.store import Resource
-from airflow_provider_personalize.local.work.dataset_group import Snapshot
-from airflow_provider_personalize.local.work.filtering import compiled_over
-from airflow_provider_personalize.local.work.histories import followed
+from airflow_provider_personalize.local.work.filtering import NamedFilter, compiled_over
 from airflow_provider_personalize.local.work.outputs import OutputTexts
 from airflow_provider_personalize.local.work.running import JobFailed
 from airflow_provider_personalize.local.work.shards import Shard
+from airflow_provider_personalize.local.work.snapshot import Snapshot
 
 _AHEAD = 2  # blocks a thread may have waiting for those before them to be written
 
@@ -57,7 +56,7 @@ class Assignment:
     config: Mapping[str, Any]
     snapshot: Snapshot | None = None
     follows: bool = False
-    filter: Resource | None = None
+    filter: NamedFilter | None = None
     recent_events: int = 0
     item_name: str | None = None
     shuffle: int | None = None
@@ -153,6 +152,17 @@ def opened_model(directory: Path) -> Model:
     try:
         return open_model(directory)
     except ModelError as error:
+        raise JobFailed(str(error)) from None
+
+
+def followed(model: Model, datasets: Datasets) -> Model:
+    """The model with the histories and, where it explores, the items of ``datasets``.
+
+    Raises :class:`JobFailed` where they no longer have the columns that the solution chooses events by.
+    """
+    try:
+        return model.current(datasets)
+    except TrainingError as error:
         raise JobFailed(str(error)) from None
 
 

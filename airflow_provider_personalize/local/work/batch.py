@@ -30,6 +30,7 @@ from airflow_provider_personalize.local.store import Resource
 from airflow_provider_personalize.local.work.answering import Assignment, opened_model
 from airflow_provider_personalize.local.work.crew import Crew
 from airflow_provider_personalize.local.work.dataset_group import snapshot
+from airflow_provider_personalize.local.work.filtering import NamedFilter
 from airflow_provider_personalize.local.work.histories import behind
 from airflow_provider_personalize.local.work.running import JobFailed, Running
 from airflow_provider_personalize.local.work.shards import cut
@@ -141,7 +142,7 @@ def _assignment(running: Running, version: Resource, model: Model, folder: Path)
         job.get("batchInferenceJobConfig") or {},
         snapshot(running.backend, group_arn, folder) if filter_ or themes or follows else None,
         follows,
-        filter_,
+        NamedFilter(filter_.arn, filter_.document["filterExpression"]) if filter_ else None,
         settings.filter_recent_events,
         themes["fieldsForThemeGeneration"]["itemName"] if themes else None,
         settings.seed if settings.shuffle_rows else None,

@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from airflow_provider_personalize.local.backend import Backend
-from airflow_provider_personalize.local.datasets.dataset import Datasets, load_datasets
+from airflow_provider_personalize.local.datasets.dataset import Datasets
 from airflow_provider_personalize.local.datasets.schema import DatasetSchema, parse_schema
 from airflow_provider_personalize.local.layout import dataset_directory, scratch_directory
 from airflow_provider_personalize.local.service.dataset_import_jobs import parts
 from airflow_provider_personalize.local.store import Resource
 from airflow_provider_personalize.local.work.records import records_of
 from airflow_provider_personalize.local.work.running import JobFailed
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """The files of a dataset group and their schemas at one moment, by dataset type; cheap to send to a process."""
-
-    files: Mapping[str, Sequence[Path]]
-    schemas: Mapping[str, DatasetSchema]
-
-    def load(self) -> Datasets:
-        return load_datasets(self.files, self.schemas)
+from airflow_provider_personalize.local.work.snapshot import Snapshot
 
 
 def snapshot(backend: Backend, group_arn: str, folder: Path) -> Snapshot:

@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 from airflow_provider_personalize.local.backend import Backend
-from airflow_provider_personalize.local.datasets.dataset import Datasets
-from airflow_provider_personalize.local.recipes import Model, TrainingError
+from airflow_provider_personalize.local.recipes import Model
 from airflow_provider_personalize.local.store import Resource
 from airflow_provider_personalize.local.work.dataset_group import bulk_files
-from airflow_provider_personalize.local.work.running import JobFailed
 
 
 def behind(backend: Backend, group_arn: str, model: Model) -> bool:
     """Whether the data are not those that the model was trained on, and it can follow them."""
     now = fingerprint(backend, group_arn)
     return type(model).current is not Model.current and bool(now) and model.manifest.get("data") != now
-
-
-def followed(model: Model, datasets: Datasets) -> Model:
-    """The model with the histories and, where it explores, the items of ``datasets``.
-
-    Raises :class:`JobFailed` where they no longer have the columns that the solution chooses events by.
-    """
-    try:
-        return model.current(datasets)
-    except TrainingError as error:
-        raise JobFailed(str(error)) from None
 
 
 def fingerprint(backend: Backend, group_arn: str) -> list[str]:

@@ -18,10 +18,10 @@ from airflow_provider_personalize.local.filters import Filter
 from airflow_provider_personalize.local.models import Model
 from airflow_provider_personalize.local.scoring.selection import Selection
 from airflow_provider_personalize.local.store import Resource
-from airflow_provider_personalize.local.work.answering import opened_model
+from airflow_provider_personalize.local.work.answering import followed, opened_model
 from airflow_provider_personalize.local.work.dataset_group import datasets_of
-from airflow_provider_personalize.local.work.filtering import compiled_over
-from airflow_provider_personalize.local.work.histories import behind, followed, revision
+from airflow_provider_personalize.local.work.filtering import NamedFilter, compiled_over
+from airflow_provider_personalize.local.work.histories import behind, revision
 from airflow_provider_personalize.local.work.running import JobFailed
 
 _HELD_GROUPS = 4
@@ -74,12 +74,13 @@ class Latest:
         return followed(model, self._datasets) if behind(self._backend, self._group_arn, model) else model
 
     def _filter(self, filter_: Resource, directory: Path) -> Filter:
-        key = filter_.document["filterExpression"], directory
+        named = NamedFilter(filter_.arn, filter_.document["filterExpression"])
+        key = named.expression, directory
         if key not in self._filters:
             if len(self._filters) >= _HELD_FILTERS:
                 self._filters.pop(next(iter(self._filters)))
             recent = self._backend.settings.filter_recent_events
-            self._filters[key] = compiled_over(self._datasets, filter_, self._models[directory], recent)
+            self._filters[key] = compiled_over(self._datasets, named, self._models[directory], recent)
         return self._filters[key]
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_personalize.local.backend import Backend
 from airflow_provider_personalize.local.layout import resource_name, scratch_directory
 from airflow_provider_personalize.local.progress import Progress
-from airflow_provider_personalize.local.store import Lease, Resource
+
+if TYPE_CHECKING:  # a process that only scores has no use for a store, which takes half a second to import
+    from airflow_provider_personalize.local.backend import Backend
+    from airflow_provider_personalize.local.store import Lease, Resource
 
 
 class JobFailed(Exception):
