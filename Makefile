@@ -13,7 +13,7 @@ demo:
 
 test:
 	@scripts/setup.sh test
-	@$(PYTHON_IN_VENV) -m pytest $(ARGS)
+	@scripts/test.sh $(ARGS)
 
 lint:
 	@scripts/setup.sh test,lint
