@@ -31,6 +31,12 @@ from airflow_provider_personalize.local.work import JobFailed, LeaseLost, Runnin
 
 # A heartbeat also tells a runner that its job was asked to stop, so it comes at least so often.
 HEARTBEAT_SECONDS = 2.0
+# Not -m: every process that the job starts would import this module again, and the store with it.
+_COMMAND = (
+    sys.executable,
+    "-c",
+    "import sys; from airflow_provider_personalize.local.runner import main; sys.exit(main())",
+)
 
 log = logging.getLogger(__name__)
 
@@ -67,17 +73,11 @@ def start_waiting(backend: Backend, environment: Mapping[str, str]) -> None:
         threading.Thread(target=see_off, args=(backend, lease, process), daemon=True).start()
 
 
-_COMMAND = "import sys; from airflow_provider_personalize.local.runner import main; sys.exit(main())"
-
-
 def start(backend: Backend, lease: Lease, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """The process that runs this lease's job. Secrets (store URL, S3 keys) travel in its environment only."""
     log_path = runner_log(backend.root, lease.arn)
     log_path.parent.mkdir(parents=True, exist_ok=True)
-    # Not with -m: every process that the job starts would import that module again, and the store with it.
-    command = [sys.executable, "-c", _COMMAND]
-    command += [str(backend.root)]
-    command += [lease.arn, lease.kind, lease.owner, str(lease.attempt), str(lease.seconds)]
+    command = [*_COMMAND, str(backend.root), lease.arn, lease.kind, lease.owner, str(lease.attempt), str(lease.seconds)]
     with log_path.open("ab") as output:
         return subprocess.Popen(
             command,

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from airflow_provider_personalize.local.recipes.digest import uniform
 from airflow_provider_personalize.local.recipes.lists import ranks
 from airflow_provider_personalize.local.recipes.model import SCORE_UNITS, Row
-from airflow_provider_personalize.local.scoring.selection import Selection, among, distinct
+from airflow_provider_personalize.local.scoring.selection import Selection, among, distinct, paired
 
 _DRAWS = 4  # items drawn for one that is shown
 
@@ -90,8 +90,8 @@ class Exploration:
         into, columns = into[kept], columns[kept]
         free = ids >= 0
         free[into, columns] = False
-        shown = np.sort(_pairs(rows, items))
-        rest = (ids >= 0) & ~among(_pairs(np.arange(len(ids))[:, None], ids), shown)
+        shown = np.sort(paired(rows, items))
+        rest = (ids >= 0) & ~among(paired(np.arange(len(ids))[:, None], ids), shown)
         rest_rows, rest_columns = np.nonzero(rest)
         first = ranks(rest_rows) < free.sum(axis=1)[rest_rows]
         new_ids, new_scores = np.full_like(ids, -1), np.zeros_like(scores)
@@ -106,7 +106,7 @@ class Exploration:
         """Rows, items and scores of what is shown, by row and descending score; at most ``wanted`` a row."""
         columns = np.arange(_DRAWS * wanted.max(initial=0), dtype=np.uint64) + np.uint64(1 << 32)
         rows, at = np.nonzero(np.arange(len(columns)) < _DRAWS * wanted[:, None])
-        pairs = distinct(_pairs(rows, self.items[self.lottery.drawn(uniform(keys[rows], columns[at]))]))
+        pairs = distinct(paired(rows, self.items[self.lottery.drawn(uniform(keys[rows], columns[at]))]))
         rows, items = pairs >> 32, pairs & 0xFFFFFFFF
         allowed = selection.allows(rows, items)
         rows, items = rows[allowed], items[allowed]
@@ -128,12 +128,6 @@ def exploration(
     """
     eligible = np.flatnonzero(age_days <= cut_off_days)
     return Exploration(share, eligible, Lottery.of(1 / (1 + counts[eligible].astype(np.float64))), seed)
-
-
-def _pairs(rows: Int64, items: NDArray[np.integer]) -> Int64:
-    """One number for each row and the item beside it, in the order of both."""
-    pairs: Int64 = (rows << 32) | items
-    return pairs
 
 
 def _keys(block: Sequence[Row], seed: int) -> NDArray[np.uint64]:

@@ -25,7 +25,7 @@ from airflow_provider_personalize.local.recipes.user_personalization import (
     UserPersonalizationModel,
 )
 from airflow_provider_personalize.local.scoring.pairs import score_pairs, softmax_of_lists
-from airflow_provider_personalize.local.scoring.selection import Selection
+from airflow_provider_personalize.local.scoring.selection import Selection, paired
 
 _LARGEST_BLOCK = 128  # lists differ in length, and the longest decides how wide an answer is
 
@@ -66,7 +66,7 @@ class PersonalizedRankingModel(UserPersonalizationModel):
         numbers: dict[str, int] = {}
         for unknown in np.flatnonzero(items < 0).tolist():
             items[unknown] = len(self.labels) + numbers.setdefault(ids[unknown], len(numbers))
-        _, first = np.unique((rows << 32) | items, return_index=True)
+        _, first = np.unique(paired(rows, items), return_index=True)
         first.sort()
         return rows[first], items[first], list(numbers)
 

@@ -799,6 +799,7 @@ static int64_t rank_listed(const struct problem *p, const struct row *row, const
     candidate *found = room->spare;
     struct ranked *ranked = room->ranked;
     int64_t n = 0, kept = 0;
+    convert(p, row->number, room->query);
     const int32_t *e = p->excluded ? p->excluded + p->excluded_starts[row->number] : NULL;
     for (int64_t byte = 0; byte < p->mask_bytes; byte += 8)
         for (uint64_t word = mask_word(p, row->mask, byte); word; word &= word - 1) {
@@ -837,7 +838,6 @@ static int finish_row(const struct problem *p, struct block *b, int r, const str
     struct row *row = &b->rows[r];
     if (p->log_normalizer) p->log_normalizer[row->number] = normalizer(b, r);
     if (!row->keep) {
-        convert(p, row->number, room->query);
         write_results(p, row->number, room->ranked, row->listed ? rank_listed(p, row, room) : 0);
         return DONE;
     }

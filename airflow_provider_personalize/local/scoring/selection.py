@@ -43,8 +43,7 @@ class Csr:
         """(pairs,) whether each row's set holds the item beside it."""
         asked = distinct(rows.astype(np.int64))
         taken = self.take(asked)
-        keys = (asked[taken.rows()] << 32) | taken.indices
-        return among((rows.astype(np.int64) << 32) | items, np.sort(keys))
+        return among(paired(rows, items), np.sort(paired(asked[taken.rows()], taken.indices)))
 
     def ascending(self) -> Csr:
         """The same sets, each in the order of positions."""
@@ -65,6 +64,12 @@ class Csr:
 def bit_of(items: IntArray) -> NDArray[np.uint8]:
     """(k,) the bit of each item in its byte of a mask."""
     return np.uint8(1) << (items & 7).astype(np.uint8)
+
+
+def paired(rows: IntArray, items: IntArray) -> NDArray[np.int64]:
+    """One number for each row and the item beside it, in the order of both."""
+    pairs: NDArray[np.int64] = (rows.astype(np.int64) << 32) | items
+    return pairs
 
 
 def distinct(numbers: NDArray[np.int64]) -> NDArray[np.int64]:

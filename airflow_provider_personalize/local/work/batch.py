@@ -142,7 +142,7 @@ def _assignment(running: Running, version: Resource, model: Model, folder: Path)
         job.get("batchInferenceJobConfig") or {},
         snapshot(running.backend, group_arn, folder) if filter_ or themes or follows else None,
         follows,
-        NamedFilter(filter_.arn, filter_.document["filterExpression"]) if filter_ else None,
+        NamedFilter.of(filter_) if filter_ else None,
         settings.filter_recent_events,
         themes["fieldsForThemeGeneration"]["itemName"] if themes else None,
         settings.seed if settings.shuffle_rows else None,

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from airflow_provider_personalize.batch.filter_expression import FilterSyntaxError, parse_filter
 from airflow_provider_personalize.local.datasets.dataset import Datasets
 from airflow_provider_personalize.local.filters import Filter, UnsupportedFilterError, compile_filter
 from airflow_provider_personalize.local.recipes.model import Model
 from airflow_provider_personalize.local.work.running import JobFailed
+
+if TYPE_CHECKING:
+    from airflow_provider_personalize.local.store import Resource
 
 
 @dataclass(frozen=True)
@@ -17,6 +21,10 @@ class NamedFilter:
 
     arn: str
     expression: str
+
+    @classmethod
+    def of(cls, filter_: Resource) -> NamedFilter:
+        return cls(filter_.arn, filter_.document["filterExpression"])
 
 
 def compiled_over(datasets: Datasets, filter_: NamedFilter, model: Model, recent_events: int) -> Filter:

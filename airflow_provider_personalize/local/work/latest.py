@@ -74,7 +74,7 @@ class Latest:
         return followed(model, self._datasets) if behind(self._backend, self._group_arn, model) else model
 
     def _filter(self, filter_: Resource, directory: Path) -> Filter:
-        named = NamedFilter(filter_.arn, filter_.document["filterExpression"])
+        named = NamedFilter.of(filter_)
         key = named.expression, directory
         if key not in self._filters:
             if len(self._filters) >= _HELD_FILTERS:
