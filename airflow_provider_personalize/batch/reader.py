@@ -6,7 +6,7 @@ import codecs
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from itertools import count, islice
+from itertools import count, islice, repeat
 from typing import BinaryIO
 
 from airflow_provider_personalize.batch.rows import MAX_LINE_BYTES, InputBlock, RowFormat, parse_block
@@ -42,7 +42,7 @@ def read_blocks(
 def read_lines(
     stream: BinaryIO,
     *,
-    block_rows: int = 4096,
+    block_rows: int | Iterator[int] = 4096,
     first_line: int = 1,
     at_most: int | None = None,
     shuffle: int | None = None,
@@ -53,29 +53,31 @@ def read_lines(
     longer than 16 MiB only the beginning is held. Raises what reading the stream raises, nothing else.
 
     Args:
+        block_rows: of every block, or of one block after the other.
         first_line: the number of the stream's first line, for a stream that starts inside a file.
         at_most: how many lines to read; all where it is None.
         shuffle: mix the lines of each :data:`WINDOW` by this seed and what they say, so that their order depends on
             nothing else; None for the order of the stream.
     """
     lines = islice(_lines(stream, has_mark=first_line == 1), at_most)
+    sizes = repeat(block_rows) if isinstance(block_rows, int) else block_rows
     if shuffle is not None:
-        yield from _numbered_blocks(_shuffled(lines, first_line, shuffle), block_rows)
+        yield from _numbered_blocks(_shuffled(lines, first_line, shuffle), sizes)
         return
-    for block in _blocks(lines, block_rows):
+    for block in _blocks(lines, sizes):
         yield LineBlock(block, range(first_line, first_line + len(block)))
         first_line += len(block)
 
 
-def _blocks(lines: Iterator[bytes], block_rows: int) -> Iterator[list[bytes]]:
+def _blocks(lines: Iterator[bytes], sizes: Iterator[int]) -> Iterator[list[bytes]]:
     held: list[bytes] = []
-    size = 0
+    size, most = 0, next(sizes)
     for line in lines:
         held.append(line)
         size += len(line)
-        if len(held) == block_rows or size >= _BLOCK_BYTES:
+        if len(held) == most or size >= _BLOCK_BYTES:
             yield held
-            held, size = [], 0
+            held, size, most = [], 0, next(sizes)
     if held:
         yield held
 
@@ -88,7 +90,7 @@ def _shuffled(lines: Iterator[bytes], first_line: int, seed: int) -> Iterator[tu
         yield from window
 
 
-def _numbered_blocks(lines: Iterable[tuple[int, bytes]], block_rows: int) -> Iterator[LineBlock]:
+def _numbered_blocks(lines: Iterable[tuple[int, bytes]], sizes: Iterator[int]) -> Iterator[LineBlock]:
     numbers: list[int] = []
 
     def noting() -> Iterator[bytes]:
@@ -96,7 +98,7 @@ def _numbered_blocks(lines: Iterable[tuple[int, bytes]], block_rows: int) -> Ite
             numbers.append(number)
             yield line
 
-    for block in _blocks(noting(), block_rows):
+    for block in _blocks(noting(), sizes):
         yield LineBlock(block, numbers[: len(block)])
         del numbers[: len(block)]
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_personalize.batch.reader import read_blocks
+from airflow_provider_personalize.batch.reader import read_blocks, read_lines
 from airflow_provider_personalize.batch.rows import ITEM_ROWS, MAX_LINE_BYTES, USER_ROWS
 from airflow_provider_personalize.batch.style import Style
 from airflow_provider_personalize.batch.writer import write_recommendations, write_segments
@@ -35,6 +35,13 @@ class TestBlocks:
         got = blocks(lines_of(10), block_rows=4)
         assert [(block.first_line, len(block)) for block in got] == [(1, 4), (5, 4), (9, 2)]
         assert [row["userId"] for block in got for row in block.rows] == [str(i) for i in range(10)]
+
+    @pytest.mark.parametrize("shuffle", [None, 1])
+    def test_each_block_may_have_a_size_of_its_own(self, shuffle: int | None) -> None:
+        sizes = iter([4, 3, 1, 1, 1, 1])
+        got = list(read_lines(io.BytesIO(lines_of(10)), block_rows=sizes, shuffle=shuffle))
+        assert [len(block.lines) for block in got] == [4, 3, 1, 1, 1]
+        assert sorted(number for block in got for number in block.numbers) == list(range(1, 11))
 
     def test_an_error_names_the_line_of_the_file_not_of_the_block(self) -> None:
         got = blocks(lines_of(5) + b"\n\nbroken\n", block_rows=4)
