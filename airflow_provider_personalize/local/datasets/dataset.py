@@ -22,6 +22,7 @@ COLUMN_TYPES: dict[FieldType, type[pl.DataType]] = {
 _NO_INTERACTIONS: dict[str, type[pl.DataType]] = {"USER_ID": pl.String, "ITEM_ID": pl.String, "TIMESTAMP": pl.Int64}
 # Records with the same key replace each other; interactions have no key.
 _KEYS = {"ITEMS": "ITEM_ID", "USERS": "USER_ID", "ACTIONS": "ACTION_ID"}
+_WORTH_A_TABLE = 4
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,8 @@ def encode(values: pl.Series, ids: pl.Series) -> pl.Series:
     """Positions (int64) of ``values`` in ``ids``, which are distinct and in byte order; -1 where not among them."""
     if not len(ids):
         return pl.repeat(-1, len(values), dtype=pl.Int64, eager=True)
-    if len(values) > len(ids):
-        # As often as ids come again, to look in a hash table made once is quicker than to search.
+    if len(values) * _WORTH_A_TABLE > len(ids):
+        # For so many, to look in a hash table made once is quicker than to search for each.
         placed = pl.LazyFrame({"id": ids, "at": pl.int_range(len(ids), eager=True)})
         found = pl.LazyFrame({"id": values}).join(placed, on="id", how="left", maintain_order="left").collect()["at"]
         return found.fill_null(-1)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from airflow_provider_personalize.batch.filter_expression import Comparator
 from airflow_provider_personalize.local.datasets.dataset import encode
 from airflow_provider_personalize.local.datasets.schema import Field
-from airflow_provider_personalize.local.scoring.selection import bit_of
+from airflow_provider_personalize.local.scoring.selection import bit_of, distinct
 
 Bits = NDArray[np.uint8]
 Positions = NDArray[np.integer]
@@ -119,12 +119,16 @@ class TextColumn:
         pairs = pairs.filter(pl.col("position") >= 0).drop_nulls()
         if field.categorical:
             pairs = pairs.with_columns(pl.col("value").str.split("|")).explode("value")
-        pairs = pairs.unique().sort("value", "position")
-        counts = pairs.group_by("value", maintain_order=True).len()
+        held = pairs["value"].unique().sort()
+        # As numbers, which sort many times as fast as texts do.
+        number, position = np.divmod(
+            distinct(encode(pairs["value"], held).to_numpy() * len(universe) + pairs["position"].to_numpy()),
+            max(len(universe), 1),
+        )
         self._universe = universe
-        self._values = counts["value"].to_list()  # one is looked for at a time, which polars is slow at
-        self._starts = np.concatenate(([0], counts["len"].to_numpy().astype(np.int64).cumsum()))
-        self._positions = pairs["position"].to_numpy().astype(np.int32)
+        self._values = held.to_list()  # one is looked for at a time, which polars is slow at
+        self._starts = np.searchsorted(number, np.arange(len(held) + 1))
+        self._positions = position.astype(np.int32)
 
     def any_of(self, values: Iterable[str], cache: BitsetCache, name: Hashable) -> Bits:
         """The ids that have one of the values. What many ids have is held in the cache, under ``name`` and value."""

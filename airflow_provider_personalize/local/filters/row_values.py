@@ -70,12 +70,32 @@ class RowReader:
 
     def read(self, rows: Sequence[Row]) -> RowValues:
         read = RowValues()
+        present = {position: row for position, row in enumerate(rows) if row is not None}
+        positions, brought = list(present), [row.get("filterValues") for row in present.values()]
+        given = self._given_to_each(positions, brought, read) if any(brought) else self._given_to_all(positions, read)
+        if read.rows:
+            live = [rows[position] for position in read.rows]
+            read.operands.update(zip(self._given, zip(*given, strict=True), strict=True))
+            self._read_item(live, read)
+            self._read_user(live, read)
+        return read
+
+    def _given_to_all(self, positions: list[int], read: RowValues) -> list[tuple[Operand, ...]]:
+        """Of rows without ``filterValues``."""
+        try:
+            operands = self._given_by({})
+        except FilterValuesError as error:
+            read.errors.update(dict.fromkeys(positions, str(error)))
+            return []
+        read.rows.extend(positions)
+        return [operands] * len(positions)
+
+    def _given_to_each(
+        self, positions: list[int], brought: list[Mapping[str, str] | None], read: RowValues
+    ) -> list[tuple[Operand, ...]]:
         given: list[tuple[Operand, ...]] = []
         known: dict[Hashable, tuple[Operand, ...]] = {}  # most rows give what another one gave
-        for position, row in enumerate(rows):
-            if row is None:
-                continue
-            filter_values = row.get("filterValues")
+        for position, filter_values in zip(positions, brought, strict=True):
             key = tuple(filter_values.items()) if filter_values else ()
             try:
                 if (operands := known.get(key)) is None:
@@ -85,12 +105,7 @@ class RowReader:
             else:
                 given.append(operands)
                 read.rows.append(position)
-        if read.rows:
-            live = [rows[position] for position in read.rows]
-            read.operands.update(zip(self._given, zip(*given, strict=True), strict=True))
-            self._read_item(live, read)
-            self._read_user(live, read)
-        return read
+        return given
 
     def _given_by(self, filter_values: Mapping[str, str]) -> tuple[Operand, ...]:
         """The operands of the conditions with placeholders."""
