@@ -16,6 +16,7 @@ catalogue and the best k, and writes with orjson; it is given the factors in mem
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -213,6 +214,7 @@ def measured(items: int, rows: int, rounds: int, least: float) -> list[Figure]:
                 print(f"left out: {name} ({missing})")
                 continue
             runs[name] = (partial(pipeline, factors, part, folder / "pipeline.out", best, threads), rows // FEWER)
+        gc.freeze()  # the runner's process holds little of what this one does
         seconds = interleaved({name: run for name, (run, _) in runs.items()}, rounds)
     each = {name: seconds[name] / own * 1e6 for name, (_, own) in runs.items()}
     print(f"\n{items:,} items, {factors.items.shape[1]} factors and a bias, {rows:,} rows")

@@ -9,6 +9,7 @@ number of times. A job that is asked to stop has its runner end within seconds, 
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import os
 import secrets
@@ -184,6 +185,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not backend.store.heartbeat(lease):
         log.error("%s: the lease was lost before the runner started", lease.arn)
         return 75
+    gc.freeze()  # to look through all that was imported, again and again while rows are read, would stop every thread
     return 0 if run(backend, lease) else 75
 
 

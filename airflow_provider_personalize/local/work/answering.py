@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from airflow_provider_personalize.batch.reader import WINDOW, LineBlock, read_lines
+from airflow_provider_personalize.batch.reader import LineBlock, read_lines
 from airflow_provider_personalize.batch.recipes import ROW_FORMATS
 from airflow_provider_personalize.batch.rows import InputBlock
 from airflow_provider_personalize.batch.style import Style
@@ -37,6 +38,7 @@ from airflow_provider_personalize.local.work.shards import Shard
 from airflow_provider_personalize.local.work.snapshot import Snapshot
 
 _AHEAD = 2  # blocks a thread may have waiting for those before them to be written
+_LEAST_BLOCK = 96  # as many as the kernel scores together
 
 
 @dataclass(frozen=True)
@@ -110,12 +112,18 @@ class Answering:
             )
             yield from in_order(pool, self._answer, blocks, ahead=_AHEAD * threads)
 
-    def _block_rows(self, shard: Shard, threads: int) -> int:
-        """As many as memory allows, but so few that every thread gets some."""
+    def _block_rows(self, shard: Shard, threads: int) -> Iterator[int]:
+        """Of one block after the other: as many as memory allows, and fewer towards the end, which all threads are to
+        reach at the same time.
+        """
         most = self._model.block_rows(self._assignment.num_results)
         if self._filter:
             most = min(most, self._filter.block_rows)
-        return min(most, max(WINDOW, -(-shard.lines // (_AHEAD * threads))))
+        left = shard.lines
+        while True:
+            rows = min(most, max(_LEAST_BLOCK, -(-left // (_AHEAD * threads))))
+            yield rows
+            left -= rows
 
     def _answer(self, lines: LineBlock) -> tuple[int, bytes]:
         style = Style.SPACED if self._assignment.segments else Style.COMPACT
@@ -199,4 +207,5 @@ def _opened(assignment: Assignment) -> Answering:
         if not _last or _last[0][0] != assignment:
             threadpool_limits(1, "blas")  # for good: this process is here for our own threads
             _last[:] = [(assignment, Answering(assignment))]
+            gc.freeze()  # as the runner does
         return _last[0][1]
