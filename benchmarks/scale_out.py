@@ -97,4 +97,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    del __file__  # or each process of a job would import this script again, which no runner has
     sys.exit(main())
