@@ -113,15 +113,15 @@ class Answering:
             yield from in_order(pool, self._answer, blocks, ahead=_AHEAD * threads)
 
     def _block_rows(self, shard: Shard, threads: int) -> Iterator[int]:
-        """Of one block after the other: as many as memory allows, and fewer towards the end, which all threads are to
-        reach at the same time.
+        """Of one block after the other: as many as memory allows and, where there are several threads, fewer towards
+        the end, which all of them are to reach at the same time.
         """
         most = self._model.block_rows(self._assignment.num_results)
         if self._filter:
             most = min(most, self._filter.block_rows)
         left = shard.lines
         while True:
-            rows = min(most, max(_LEAST_BLOCK, -(-left // (_AHEAD * threads))))
+            rows = most if threads == 1 else min(most, max(_LEAST_BLOCK, -(-left // (_AHEAD * threads))))
             yield rows
             left -= rows
 
