@@ -389,6 +389,7 @@ INLINE candidate *append(candidate *next, uint32_t marked, const float *scores, 
 INLINE void collect(const struct problem *p, struct row *row, float *threshold, uint32_t marked, const float *scores,
                     int64_t item, int64_t here) {
     marked &= (mask_at(p, row, item - item % PANEL) & ~row->excluded_here[here]) >> item % PANEL;
+    if (!marked) return;
     row->count = append(row->best + row->count, marked, scores, item) - row->best;
     if (row->count > row->capacity) keep_best(row, threshold);
 }
