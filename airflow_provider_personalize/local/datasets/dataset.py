@@ -22,7 +22,7 @@ COLUMN_TYPES: dict[FieldType, type[pl.DataType]] = {
 _NO_INTERACTIONS: dict[str, type[pl.DataType]] = {"USER_ID": pl.String, "ITEM_ID": pl.String, "TIMESTAMP": pl.Int64}
 # Records with the same key replace each other; interactions have no key.
 _KEYS = {"ITEMS": "ITEM_ID", "USERS": "USER_ID", "ACTIONS": "ACTION_ID"}
-_WORTH_A_TABLE = 4
+_WORTH_A_TABLE = 4  # ids to each value that is looked for
 
 
 @dataclass(frozen=True)
