@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from airflow_provider_personalize.batch.filter_expression import Comparator
 from airflow_provider_personalize.local.datasets.dataset import encode
 from airflow_provider_personalize.local.datasets.schema import Field
-from airflow_provider_personalize.local.scoring.selection import bit_of, distinct
+from airflow_provider_personalize.local.scoring.selection import Csr, bit_of, distinct
 
 Bits = NDArray[np.uint8]
 Positions = NDArray[np.integer]
@@ -121,14 +121,10 @@ class TextColumn:
             pairs = pairs.with_columns(pl.col("value").str.split("|")).explode("value")
         held = pairs["value"].unique().sort()
         # As numbers, which sort many times as fast as texts do.
-        number, position = np.divmod(
-            distinct(encode(pairs["value"], held).to_numpy() * len(universe) + pairs["position"].to_numpy()),
-            max(len(universe), 1),
-        )
+        keys = distinct(encode(pairs["value"], held).to_numpy() * len(universe) + pairs["position"].to_numpy())
         self._universe = universe
         self._values = held.to_list()  # one is looked for at a time, which polars is slow at
-        self._starts = np.searchsorted(number, np.arange(len(held) + 1))
-        self._positions = position.astype(np.int32)
+        self._owners = Csr.from_keys(keys, len(held), len(universe))
 
     def any_of(self, values: Iterable[str], cache: BitsetCache, name: Hashable) -> Bits:
         """The ids that have one of the values. What many ids have is held in the cache, under ``name`` and value."""
@@ -148,8 +144,8 @@ class TextColumn:
         # Code points and UTF-8 bytes order alike.
         place = bisect_left(self._values, value)
         if place == len(self._values) or self._values[place] != value:
-            return self._positions[:0]
-        return self._positions[self._starts[place] : self._starts[place + 1]]
+            return self._owners.indices[:0]
+        return self._owners.indices[self._owners.indptr[place] : self._owners.indptr[place + 1]]
 
 
 class NumberColumn:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 PANEL = 32
 ENVIRONMENT = "PERSONALIZE_KERNEL"  # numpy, or the name of a level
-_CHUNK = 96  # rows of one call: few enough for threads to end together, enough for a tile of items to be used up
+CHUNK = 96  # rows of one call: few enough for threads to end together, enough for a tile of items to be used up
 _ALIGNMENT = 64
 _LEVELS = {"x86-64-v4": (4, "v4"), "x86-64-v3": (3, "v3"), "baseline": (0, "baseline")}
 
@@ -123,10 +123,10 @@ class Kernel:
         scan = self._library[f"scan_{self._suffix}"]
 
         def done(start: int) -> bool:
-            end = min(start + _CHUNK, n)
+            end = min(start + CHUNK, n)
             return bool(scan(ctypes.byref(problem), ctypes.c_int64(start), ctypes.c_int64(end)))
 
-        chunks = range(0, n, _CHUNK)
+        chunks = range(0, n, CHUNK)
         if min(threads, len(chunks)) <= 1:
             # In one call: between two, this thread would wait for Python's lock.
             finished = bool(scan(ctypes.byref(problem), ctypes.c_int64(0), ctypes.c_int64(n)))

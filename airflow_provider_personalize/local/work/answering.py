@@ -30,6 +30,7 @@ from airflow_provider_personalize.local.filters import Filter
 from airflow_provider_personalize.local.models import Model, ModelError, open_model
 from airflow_provider_personalize.local.recipes.model import Answer, TrainingError
 from airflow_provider_personalize.local.recipes.themes import ThemedAnswer, Themes
+from airflow_provider_personalize.local.scoring.kernel import CHUNK
 from airflow_provider_personalize.local.scoring.topk import have_threads
 from airflow_provider_personalize.local.work.filtering import NamedFilter, compiled_over
 from airflow_provider_personalize.local.work.outputs import OutputTexts
@@ -38,7 +39,6 @@ from airflow_provider_personalize.local.work.shards import Shard
 from airflow_provider_personalize.local.work.snapshot import Snapshot
 
 _AHEAD = 2  # blocks a thread may have waiting for those before them to be written
-_LEAST_BLOCK = 96  # as many as the kernel scores together
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class Answering:
             most = min(most, self._filter.block_rows)
         left = shard.lines
         while True:
-            rows = most if threads == 1 else min(most, max(_LEAST_BLOCK, -(-left // (_AHEAD * threads))))
+            rows = most if threads == 1 else min(most, max(CHUNK, -(-left // (_AHEAD * threads))))
             yield rows
             left -= rows
 
