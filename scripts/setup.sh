@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 extras=$1
 stamp=.venv/.installed-${extras//,/-}
-wanted=$(cat pyproject.toml constraints.txt setup.py airflow_provider_personalize/local/scoring/kernel.c | cksum)
+wanted=$(cat pyproject.toml constraints.txt setup.py airflow_provider_personalize/local/*/*.c | cksum)
 
 [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && [ -x .venv/bin/python ] && exit 0
 

@@ -16,14 +16,13 @@ from airflow_provider_personalize.batch.style import Style
 __all__ = [
     "Style",
     "format_score",
+    "join_rows",
     "quote_ids",
-    "write_outputs",
     "write_recommendations",
     "write_segments",
     "write_themes",
 ]
 
-_OUTPUT = b'{"input":%b,"output":%b,"error":null}\n'
 _RECOMMENDATIONS = b'{"input":%b,"output":{"recommendedItems":[%b]},"error":null}\n'
 _SCORED_RECOMMENDATIONS = b'{"input":%b,"output":{"recommendedItems":[%b],"scores":[%b]},"error":null}\n'
 _SEGMENT = b'{"input": %b, "output": {"usersList": [%b]}, "error": null}\n'
@@ -61,16 +60,7 @@ def write_recommendations(
             _SCORED_RECOMMENDATIONS % (input_, b",".join(row_items), join_scores(row_scores))
             for input_, row_items, row_scores in zip(inputs, items, scores, strict=True)
         ]
-    return _joined(rows, inputs, errors, _ERROR[Style.COMPACT], Style.COMPACT)
-
-
-def write_outputs(inputs: Sequence[bytes], outputs: Sequence[bytes], errors: Mapping[int, str]) -> bytes:
-    """The rows of a batch inference job whose ``output`` objects are JSON already, compact.
-
-    Raises ValueError where the numbers of rows differ.
-    """
-    rows = [_OUTPUT % row for row in zip(inputs, outputs, strict=True)]
-    return _joined(rows, inputs, errors, _ERROR[Style.COMPACT], Style.COMPACT)
+    return join_rows(rows, inputs, errors)
 
 
 def write_themes(
@@ -99,6 +89,11 @@ def write_segments(inputs: Sequence[bytes], users: Sequence[Sequence[bytes]], er
     """
     rows = [_SEGMENT % (input_, b",".join(row_users)) for input_, row_users in zip(inputs, users, strict=True)]
     return _joined(rows, inputs, errors, _ERROR[Style.SPACED], Style.SPACED)
+
+
+def join_rows(rows: list[bytes], inputs: Sequence[bytes], errors: Mapping[int, str]) -> bytes:
+    """The rows of a batch inference job that are written already, but for those in ``errors``."""
+    return _joined(rows, inputs, errors, _ERROR[Style.COMPACT], Style.COMPACT)
 
 
 def _joined(

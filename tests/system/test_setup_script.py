@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-READ = ("pyproject.toml", "constraints.txt", "setup.py", "airflow_provider_personalize/local/scoring/kernel.c")
+LOCAL = "airflow_provider_personalize/local"
+READ = ("pyproject.toml", "constraints.txt", "setup.py", f"{LOCAL}/scoring/kernel.c", f"{LOCAL}/work/outputs.c")
 """What decides whether an installation is still the one that is wanted, in the order in which it is read."""
 
 

@@ -156,6 +156,21 @@ class Answer:
     strangers: Sequence[str] = ()
 
 
+@dataclass(frozen=True)
+class LabelsText:
+    """m labels in one text, for whoever works on arrays.
+
+    starts: (m,) where each label begins. lengths: (m + 1,) int32 bytes of each, and 0 for what -1 points to.
+    """
+
+    text: bytes
+    starts: NDArray[np.int64]
+    lengths: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+
 class Labels(Sequence[bytes]):
     """Ids as JSON strings (``b'"i-4"'``), quoted when asked for: a large catalogue is never held as Python objects."""
 
@@ -188,6 +203,22 @@ class Labels(Sequence[bytes]):
         held = positions[positions >= 0]
         pieces = (held[start : start + _HELD_LABELS] for start in range(0, len(held), _HELD_LABELS))
         return [orjson.dumps(self._ids.gather(piece).to_list())[1:-1] for piece in pieces]
+
+    def in_one_text(self, at_most: int) -> LabelsText | None:
+        """All labels in one text; None where that would have more than so many bytes."""
+        texts, lengths, size = [], [np.empty(0, np.int64)], 0
+        for start in range(0, len(self._ids), _HELD_LABELS):
+            ids = self._ids[start : start + _HELD_LABELS].to_list()
+            # Without its brackets, a line for each: `  "i-4",`
+            lines = orjson.dumps(ids, option=orjson.OPT_INDENT_2)[2:-2] + b",\n"
+            size += len(lines)
+            if size > at_most:
+                return None
+            texts.append(lines)
+            lengths.append(np.diff(np.flatnonzero(np.frombuffer(lines, np.uint8) == ord("\n")), prepend=-1))
+        each = np.concatenate(lengths)
+        starts = np.cumsum(each) - each + len("  ")
+        return LabelsText(b"".join(texts), starts, np.append(each - len("  ,\n"), 0).astype(np.int32))
 
     @cached_property
     def _all(self) -> NDArray[np.object_]:

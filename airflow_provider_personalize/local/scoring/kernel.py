@@ -1,26 +1,20 @@
-"""The compiled kernel, kernel.c: found beside this module where it was built, and the level that the processor has.
-
-It is built at installation where there is a C compiler. Where there was none, `implementation` is None and twin.py
-does the work. So it does in a checkout whose kernel.c is not what the library was built from: the two might not mean
-the same by what they hand over, and answer wrongly.
-"""
+"""The compiled kernel, kernel.c, at the levels that the processor has; twin.py does the work where it was not built."""
 
 from __future__ import annotations
 
 import ctypes
 import os
-import warnings
-import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
-from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from airflow_provider_personalize.local.compiled import library
 
 PANEL = 32
 ENVIRONMENT = "PERSONALIZE_KERNEL"  # numpy, or the name of a level
@@ -167,41 +161,17 @@ def _padded(values: Float32, size: int) -> Float32:
 @cache
 def available() -> dict[str, Kernel]:
     """The levels that are built and that the processor has, the best first."""
-    for suffix in EXTENSION_SUFFIXES:
-        if (path := Path(__file__).with_name(f"_kernel{suffix}")).exists():
-            found = opened(path)
-            if found and not is_current(path):
-                warnings.warn(
-                    f"{path.name} was built from another kernel.c than the one beside it, and is not used: scoring is "
-                    "many times slower. Install the package again to build it.",
-                    stacklevel=2,
-                )
-                return {}
-            return found
-    return {}
+    return levels(library(Path(__file__).with_name("kernel.c")))
 
 
-def is_current(path: Path) -> bool:
-    """Whether a library was built from the source beside this module; in a wheel there is none to have changed."""
-    source = Path(__file__).with_name("kernel.c")
-    try:
-        built_from = ctypes.CDLL(str(path)).built_from
-    except AttributeError:  # before libraries told
-        return not source.exists()
-    built_from.restype = ctypes.c_uint32
-    return not source.exists() or bool(built_from() == zlib.crc32(source.read_bytes()))
-
-
-def opened(path: Path) -> dict[str, Kernel]:
-    """The levels of one library that the processor has; none where it was built for another system."""
-    try:
-        library = ctypes.CDLL(str(path))
-    except OSError:
+def levels(built: ctypes.CDLL | None) -> dict[str, Kernel]:
+    """The levels of one library that the processor has."""
+    if built is None:
         return {}
     return {
-        name: Kernel(name, library, suffix)
+        name: Kernel(name, built, suffix)
         for name, (level, suffix) in _LEVELS.items()
-        if level <= library.level() and hasattr(library, f"scan_{suffix}")
+        if level <= built.level() and hasattr(built, f"scan_{suffix}")
     }
 
 

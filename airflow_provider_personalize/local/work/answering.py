@@ -18,12 +18,7 @@ from airflow_provider_personalize.batch.reader import LineBlock, read_lines
 from airflow_provider_personalize.batch.recipes import ROW_FORMATS
 from airflow_provider_personalize.batch.rows import InputBlock
 from airflow_provider_personalize.batch.style import Style
-from airflow_provider_personalize.batch.writer import (
-    write_outputs,
-    write_recommendations,
-    write_segments,
-    write_themes,
-)
+from airflow_provider_personalize.batch.writer import write_recommendations, write_segments, write_themes
 from airflow_provider_personalize.local.datasets.dataset import Datasets
 from airflow_provider_personalize.local.executors import in_order
 from airflow_provider_personalize.local.filters import Filter
@@ -33,7 +28,7 @@ from airflow_provider_personalize.local.recipes.themes import ThemedAnswer, Them
 from airflow_provider_personalize.local.scoring.kernel import CHUNK
 from airflow_provider_personalize.local.scoring.topk import have_threads
 from airflow_provider_personalize.local.work.filtering import NamedFilter, compiled_over
-from airflow_provider_personalize.local.work.outputs import OutputTexts
+from airflow_provider_personalize.local.work.outputs import Outputs
 from airflow_provider_personalize.local.work.running import JobFailed
 from airflow_provider_personalize.local.work.shards import Shard
 from airflow_provider_personalize.local.work.snapshot import Snapshot
@@ -90,7 +85,7 @@ class Answering:
             except ValueError as error:  # a schema that changed
                 raise JobFailed(str(error)) from None
         recommends = not assignment.segments and self._themes is None
-        self._texts = OutputTexts(self._model.labels) if recommends else None
+        self._outputs = Outputs(self._model.labels) if recommends else None
 
     def answered(self, shard: Shard, threads: int) -> Iterator[tuple[int, bytes]]:
         """(number of rows, their output) of each block of a shard, in order.
@@ -143,8 +138,8 @@ class Answering:
         labels = self._model.labels
         if self._assignment.segments:
             return write_segments(block.inputs, [labels.joined(row) for row in answer.ids], errors)
-        if self._texts is not None and (outputs := self._texts.write(answer.ids, answer.scores)) is not None:
-            return write_outputs(block.inputs, outputs, errors)
+        if self._outputs and (rows := self._outputs.write(block.inputs, answer.ids, answer.scores, errors)) is not None:
+            return rows
         ids = labels.rows(answer.ids, answer.strangers)
         if isinstance(answer, ThemedAnswer):
             relevance = [row[: len(held)] for row, held in zip(answer.relevance.tolist(), ids, strict=True)]

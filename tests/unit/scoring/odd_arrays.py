@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import sys
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def drawn_selection(random, n, m):
 
 
 def main(path: Path) -> None:
-    levels = kernel.opened(path)
+    levels = kernel.levels(ctypes.CDLL(str(path)))
     assert levels, path
     kernel.available = lambda: levels
     random = np.random.default_rng(0)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from airflow_provider_personalize.local.scoring import kernel
@@ -42,22 +40,3 @@ class TestImplementation:
         monkeypatch.setenv(kernel.ENVIRONMENT, "vax")
         with pytest.raises(ValueError, match=r"no kernel 'vax'; there are .*numpy"):
             kernel.implementation()
-
-    def test_a_library_of_another_system_offers_nothing(self, tmp_path):
-        path = tmp_path / "_kernel.so"
-        path.write_bytes(b"not a library")
-        assert kernel.opened(path) == {}
-
-    def test_a_library_of_another_source_than_the_one_beside_it_is_not_used(self, tmp_path, monkeypatch):
-        if not (built := kernel.available()):
-            pytest.skip("the kernel is not built here")
-        library = next(iter(built.values()))._library._name
-        module = Path(kernel.__file__)
-        copy = tmp_path / Path(library).name
-        copy.write_bytes(Path(library).read_bytes())
-        (tmp_path / "kernel.c").write_bytes(module.with_name("kernel.c").read_bytes())
-        monkeypatch.setattr(kernel, "__file__", str(tmp_path / module.name))
-        assert list(kernel.available.__wrapped__()) == list(built)
-        (tmp_path / "kernel.c").write_bytes(b"/* another */")
-        with pytest.warns(UserWarning, match="another kernel.c"):
-            assert kernel.available.__wrapped__() == {}
