@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property, lru_cache
+from itertools import chain
 from threading import Lock
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from airflow_provider_personalize.batch.filter_expression import AnyValue
 from airflow_provider_personalize.local.datasets.dataset import encode
 from airflow_provider_personalize.local.filters.bitsets import Universe
+from airflow_provider_personalize.local.once import once
 from airflow_provider_personalize.local.scoring.selection import Csr, distinct
 
 Types = tuple[str, ...] | AnyValue
@@ -31,7 +36,7 @@ class Histories:
         self._lock = Lock()  # threads that ask at once wait for the first, instead of all reading the interactions
         self._items_of = lru_cache(maxsize=16)(self._make_items_of)
 
-    @cached_property
+    @once
     def users(self) -> pl.Series:
         """Those with an event, in byte order."""
         return self._interactions["USER_ID"].unique().sort()
@@ -48,30 +53,52 @@ class Histories:
 
     @cached_property
     def _events(self) -> pl.DataFrame:
-        """user, item: positions in `users` and among the items, -1 where it is none of these. type: in lower case."""
-        events = self._interactions.select(
-            encode(self._interactions["USER_ID"], self.users).alias("user"),
-            pl.Series("item", self._items.positions(self._interactions["ITEM_ID"])),
+        """user, item: positions in `users` and among the items, -1 where it is none of them. EVENT_TYPE: as written."""
+        user = encode(self._interactions["USER_ID"], self.users)
+        item = pl.Series(self._items.positions(self._interactions["ITEM_ID"]))
+        events = pl.DataFrame([user.alias("user"), item.alias("item"), self._interactions["EVENT_TYPE"]])
+        old = self._old(user.to_numpy())
+        if not len(old):
+            return events
+        kept = np.ones(len(events), np.bool_)
+        kept[old] = False
+        return events.filter(kept)
+
+    def _old(self, user: NDArray[np.int64]) -> NDArray[np.uint32]:
+        """The events that are beyond what is seen."""
+        # Most users have too few events of all types together, which is quicker to see.
+        several = np.flatnonzero(np.bincount(user)[user] > self._recent)
+        if not len(several):
+            return several.astype(np.uint32)
+        events = self._interactions[several].select(
+            pl.Series("index", several.astype(np.uint32)),
+            pl.Series("user", user[several]),
             pl.col("EVENT_TYPE").str.to_lowercase().alias("type"),
             "TIMESTAMP",
-        ).with_row_index()
+        )
         crowded = events.filter(pl.len().over("user", "type") > self._recent)
         rank = pl.int_range(pl.len()).over("user", "type")
-        old = crowded.sort("TIMESTAMP", "index", descending=True).filter(rank >= self._recent)
-        return events.join(old, on="index", how="anti").select("user", "item", "type")
+        return crowded.sort("TIMESTAMP", "index", descending=True).filter(rank >= self._recent)["index"].to_numpy()
 
     def _known(self, types: Types) -> frozenset[str] | None:
         """Those of the types that there are, so that few sets of them are told apart; None for any."""
         if isinstance(types, AnyValue) or "*" in types:
             return None
-        return self._all_types & {type_.lower() for type_ in types}
+        return frozenset(self._spellings) & {type_.lower() for type_ in types}
 
     @cached_property
-    def _all_types(self) -> frozenset[str]:
-        return frozenset(self._events["type"].drop_nulls().unique())
+    def _spellings(self) -> Mapping[str, list[str]]:
+        """Each type as events have it."""
+        spellings: dict[str, list[str]] = {}
+        for spelling in self._interactions["EVENT_TYPE"].drop_nulls().unique():
+            spellings.setdefault(spelling.lower(), []).append(spelling)
+        return spellings
 
     def _of_types(self, types: frozenset[str] | None) -> pl.DataFrame:
-        return self._events if types is None else self._events.filter(pl.col("type").is_in(list(types)))
+        if types is None:
+            return self._events
+        spellings = chain.from_iterable(self._spellings[type_] for type_ in types)
+        return self._events.filter(pl.col("EVENT_TYPE").is_in(list(spellings)))
 
     def _make_items_of(self, types: frozenset[str] | None) -> Csr:
         events = self._of_types(types).filter(pl.col("item") >= 0)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
 
 from airflow_provider_personalize.local.datasets.dataset import Datasets
+from airflow_provider_personalize.local.once import once
 from airflow_provider_personalize.local.recipes.events import training_events
 from airflow_provider_personalize.local.recipes.model import (
     Answer,
@@ -31,7 +31,7 @@ class ItemAffinityModel(Model):
 
     answers_with: ClassVar[str] = "users"
 
-    @cached_property
+    @once
     def _users(self) -> Items:
         return Items(self.arrays["user_factors"], self.arrays["user_bias"])
 

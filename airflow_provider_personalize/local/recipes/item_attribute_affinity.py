@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial, reduce
+from functools import partial, reduce
 from typing import Any, ClassVar
 
 import numpy as np
@@ -26,6 +26,7 @@ from airflow_provider_personalize.batch.attribute_query import (
 )
 from airflow_provider_personalize.local.datasets.dataset import Datasets, encode
 from airflow_provider_personalize.local.datasets.schema import Field, FieldType
+from airflow_provider_personalize.local.once import once
 from airflow_provider_personalize.local.recipes.events import training_events
 from airflow_provider_personalize.local.recipes.model import Answer, Model, Row, TrainingConfig, TrainingError
 from airflow_provider_personalize.local.recipes.segments import fit_segments
@@ -50,7 +51,7 @@ class ItemAttributeAffinityModel(Model):
 
     answers_with: ClassVar[str] = "users"
 
-    @cached_property
+    @once
     def _users(self) -> Items:
         return Items(self.arrays["user_factors"], self.arrays["user_bias"])
 

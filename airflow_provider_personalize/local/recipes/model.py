@@ -16,6 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from airflow_provider_personalize.local.datasets.dataset import Datasets, encode
+from airflow_provider_personalize.local.once import once
 from airflow_provider_personalize.local.recipes.search import Search
 from airflow_provider_personalize.local.scoring.selection import Selection
 from airflow_provider_personalize.local.scoring.topk import TopK
@@ -220,7 +221,7 @@ class Labels(Sequence[bytes]):
         starts = np.cumsum(each) - each + len("  ")
         return LabelsText(b"".join(texts), starts, np.append(each - len("  ,\n"), 0).astype(np.int32))
 
-    @cached_property
+    @once
     def _all(self) -> NDArray[np.object_]:
         return _objects(_quoted(self._ids))
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from airflow_provider_personalize.local.once import once
 from airflow_provider_personalize.local.recipes.lists import most_popular, without_own
 from airflow_provider_personalize.local.recipes.model import Answer, Model, Row, present
 from airflow_provider_personalize.local.scoring.items import Items
@@ -34,7 +34,7 @@ class RelatedItemsModel(Model):
         bias: NDArray[np.float32] = self.arrays["item_bias"]
         return bias
 
-    @cached_property
+    @once
     def _near(self) -> Items:
         return Items(self.arrays["item_vectors"], self.bias())
 

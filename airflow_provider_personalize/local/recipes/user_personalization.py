@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from airflow_provider_personalize.local.datasets.dataset import Datasets, encode
+from airflow_provider_personalize.local.once import once
 from airflow_provider_personalize.local.recipes.events import (
     LEAST_USERS,
     Events,
@@ -139,7 +140,7 @@ class UserPersonalizationModel(Model):
     def _scale(self) -> np.float32:
         return np.float32(1 / self.manifest["temperature"])
 
-    @cached_property
+    @once
     def _tasted(self) -> Items:
         return Items(self.arrays["item_factors"], self.arrays["item_bias"] * self._scale)
 

@@ -54,15 +54,10 @@ class Items:
             if not (self.selection_bias < np.inf).all():
                 raise ValueError("selection_bias must be finite or -inf")
             self.largest_shift = _largest(self.selection_bias[self.selection_bias > -np.inf])
+        self.packed = None if self.kernel is None else self.kernel.pack(self.factors, self.bias, self.selection_bias)
 
     def __len__(self) -> int:
         return len(self.factors)
-
-    @cached_property
-    def packed(self) -> kernel.Packed:
-        """As the kernel reads them."""
-        assert self.kernel is not None
-        return self.kernel.pack(self.factors, self.bias, self.selection_bias)
 
     @cached_property
     def weighty_bias(self) -> float:

@@ -153,7 +153,8 @@ def _scan(
 def _scan_compiled(
     queries: Float32, lengths: Float64, items: Items, k: int, selection: Selection, result: TopK, threads: int
 ) -> None:
-    assert items.kernel is not None
+    assert items.kernel
+    assert items.packed
     size = lengths * items.largest_norm + items.largest_bias + items.largest_shift
     # d products, d sums and two biases round once each; what is too small for float32 is rounded to its smallest.
     errors = (queries.shape[1] + 4) * (1.01 * _UNIT * size + _SMALLEST)
