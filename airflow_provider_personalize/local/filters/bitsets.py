@@ -13,7 +13,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial, reduce
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -38,34 +37,30 @@ COMPARE: Mapping[Comparator, Callable[[Any, Any], Any]] = {
 }
 _BELOW = frozenset({Comparator.LESS, Comparator.LESS_OR_EQUAL})
 _ABOVE = frozenset({Comparator.GREATER, Comparator.GREATER_OR_EQUAL})
-_HELD_RANGES = 64  # as many bytes as the numbers themselves, where those are of 64 bits
+_HELD_RANGES = 128  # of 16 bytes an id
 # With this many ids to a member, a set is quicker made of its members than read from the cache and joined.
 _SPARSE = 64
 
 
 class BitsetCache:
-    """The bitsets that were used last, at most so many bytes of them. Threads may share one."""
+    """The bitsets that were used last, at most so many bytes of them."""
 
     def __init__(self, most_bytes: int) -> None:
         self._most = most_bytes
         self._held: OrderedDict[Hashable, Bits] = OrderedDict()
         self._bytes = 0
-        self._lock = Lock()
 
     def get(self, key: Hashable, make: Callable[[], Bits]) -> Bits:
         """The set of that name, made where it is not held."""
-        with self._lock:
-            held = self._held.get(key)
-            if held is not None:
-                self._held.move_to_end(key)
-                return held
-        made = make()  # unlocked: it may ask for other sets
-        with self._lock:
-            if key not in self._held:
-                self._held[key] = made
-                self._bytes += made.nbytes
-            while self._bytes > self._most:
-                self._bytes -= self._held.popitem(last=False)[1].nbytes
+        held = self._held.get(key)
+        if held is not None:
+            self._held.move_to_end(key)
+            return held
+        made = make()  # which may ask for other sets
+        self._held[key] = made
+        self._bytes += made.nbytes
+        while self._bytes > self._most:
+            self._bytes -= self._held.popitem(last=False)[1].nbytes
         return made
 
 

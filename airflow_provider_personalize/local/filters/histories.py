@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property, lru_cache
 from itertools import chain
-from threading import Lock
 
 import numpy as np
 import polars as pl
@@ -14,7 +13,6 @@ from numpy.typing import NDArray
 from airflow_provider_personalize.batch.filter_expression import AnyValue
 from airflow_provider_personalize.local.datasets.dataset import encode
 from airflow_provider_personalize.local.filters.bitsets import Universe
-from airflow_provider_personalize.local.once import once
 from airflow_provider_personalize.local.scoring.selection import Csr, distinct
 
 Types = tuple[str, ...] | AnyValue
@@ -33,23 +31,20 @@ class Histories:
         self._interactions = interactions
         self._items = items
         self._recent = recent
-        self._lock = Lock()  # threads that ask at once wait for the first, instead of all reading the interactions
         self._items_of = lru_cache(maxsize=16)(self._make_items_of)
 
-    @once
+    @cached_property
     def users(self) -> pl.Series:
         """Those with an event, in byte order."""
         return self._interactions["USER_ID"].unique().sort()
 
     def items_of(self, types: Types) -> Csr:
         """For each of `users` the items of the events of those types, ascending and each once."""
-        with self._lock:
-            return self._items_of(self._known(types))
+        return self._items_of(self._known(types))
 
     def with_events(self, types: Types) -> pl.Series:
         """The ids of the users that have events of those types."""
-        with self._lock:
-            return self.users.gather(self._of_types(self._known(types))["user"].unique())
+        return self.users.gather(self._of_types(self._known(types))["user"].unique())
 
     @cached_property
     def _events(self) -> pl.DataFrame:

@@ -132,3 +132,22 @@ class TestSelection:
         assert Selection(masks=Masks(packed(self.MASKS), np.array([1, 1]))).alike
         assert not Selection(masks=Masks(packed(self.MASKS), np.array([1, 0]))).alike
         assert Selection(masks=Masks(packed(self.MASKS), np.array([], np.int64))).alike
+
+
+class Apart(list):
+    """Masks that nobody may put into one array: those of a block are as large as a model."""
+
+    def __array__(self, *_, **__):
+        raise AssertionError("all masks were copied")
+
+
+def test_a_blocks_masks_are_never_put_into_one_array():
+    mask = np.packbits(np.arange(40) % 3 == 0, bitorder="little")
+    masks = Masks(Apart([mask, ~mask]), np.array([0, 1, 0]))
+    random = np.random.default_rng(0)
+    queries, items = (
+        random.normal(size=(3, 4)).astype(np.float32),
+        Items(random.normal(size=(40, 4)).astype(np.float32)),
+    )
+    found = top_k(queries, items, 5, selection=Selection(masks=masks)).indices
+    assert ((found % 3 == 0) == [[True], [False], [True]]).all()
