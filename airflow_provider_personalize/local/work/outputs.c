@@ -14,7 +14,7 @@ static char *put(char *at, const char *text, int64_t length) {
 
 #define PUT(at, literal) put(at, literal, sizeof literal - 1)
 
-/* At most 12 bytes: units of 1e-7 from 0 to 1, in the notation of Java's Double.toString. */
+/* At most 9 bytes: units of 1e-7 from 0 to 1, in the notation of Java's Double.toString. */
 static char *put_score(char *at, int64_t units) {
     if (units == 0) return PUT(at, "0.0");
     if (units == UNITS_PER_ONE) return PUT(at, "1.0");
