@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-LOCAL = "airflow_provider_personalize/local"
-READ = ("pyproject.toml", "constraints.txt", "setup.py", f"{LOCAL}/scoring/kernel.c", f"{LOCAL}/work/outputs.c")
+from tests.conftest import REPOSITORY
+
+C_FILES = sorted(path.relative_to(REPOSITORY).as_posix() for path in REPOSITORY.glob("airflow_provider_*/**/*.c"))
+READ = ("pyproject.toml", "constraints.txt", "setup.py", *C_FILES)
 """What decides whether an installation is still the one that is wanted, in the order in which it is read."""
 
 
