@@ -46,15 +46,21 @@ class Outputs:
             ids: (n, k) positions in the labels, best first, -1 where a row has fewer.
             scores: (n, k) units of 1e-7; None for a recipe without scores.
             errors: row -> why it has no output.
+
+        Raises:
+            ValueError: the numbers of rows differ.
         """
+        n, k = ids.shape
+        if len(inputs) != n or (scores is not None and scores.shape != ids.shape):
+            of_scores = "" if scores is None else f" and scores {scores.shape}"
+            raise ValueError(f"{len(inputs)} inputs, ids {ids.shape}{of_scores} differ in rows")
         if self._library is None or self._labels is None or ids.max(initial=-1) >= len(self._labels):
             return None
         if scores is not None:
             if not 0 <= scores.min(initial=0) <= scores.max(initial=0) <= UNITS_PER_ONE:
                 return None
-            scores = np.ascontiguousarray(scores)
-        ids = np.ascontiguousarray(ids)
-        n, k = ids.shape
+            scores = np.ascontiguousarray(scores, np.int64)
+        ids = np.ascontiguousarray(ids, np.int32)
         echoes = b"".join(inputs)
         echo_ends = np.cumsum(np.fromiter(map(len, inputs), np.int64, n))
         id_bytes = int(self._labels.lengths[ids].sum()) + ids.size  # and a comma

@@ -98,6 +98,20 @@ def test_so_is_all_where_it_cannot_be(monkeypatch: pytest.MonkeyPatch, missing: 
     assert Outputs(LABELS).write([b"1"], np.array([[0]], np.int32), None, {}) is None
 
 
+def test_an_error_takes_the_place_of_its_rows_output() -> None:
+    written = Outputs(LABELS).write([b"1", b"2"], np.array([[0], [1]], np.int32), None, {1: "Line 2: no"})
+    assert written is not None
+    good, bad = written.splitlines()
+    assert good == b'{"input":1,"output":{"recommendedItems":[%b]},"error":null}' % LABELS[0]
+    assert bad == b'{"input":2,"output":null,"error":{"errorMessage":"Line 2: no"}}'
+
+
+@pytest.mark.parametrize(("inputs", "scores"), [([b"1"], 2), ([b"1"] * 3, 2), ([b"1"] * 2, 1)])
+def test_numbers_of_rows_that_differ_are_refused(inputs: list[bytes], scores: int) -> None:
+    with pytest.raises(ValueError, match="differ in rows"):
+        Outputs(LABELS).write(inputs, np.zeros((2, 1), np.int32), np.zeros((scores, 1), np.int64), {})
+
+
 def test_it_stays_within_what_is_made_for_it(run_sanitized: Callable[..., None]) -> None:
     source = Path(outputs.__file__).with_name("outputs.c")
     run_sanitized(Path(__file__).with_name("odd_outputs.py"), source, {"baseline": ()})
