@@ -59,14 +59,14 @@ class Histories:
         kept[old] = False
         return events.filter(kept)
 
-    def _old(self, user: NDArray[np.int64]) -> NDArray[np.uint32]:
+    def _old(self, user: NDArray[np.int64]) -> NDArray[np.int64]:
         """The events that are beyond what is seen."""
         # Most users have too few events of all types together, which is quicker to see.
         several = np.flatnonzero(np.bincount(user)[user] > self._recent)
         if not len(several):
-            return several.astype(np.uint32)
+            return several
         events = self._interactions[several].select(
-            pl.Series("index", several.astype(np.uint32)),
+            pl.Series("index", several),
             pl.Series("user", user[several]),
             pl.col("EVENT_TYPE").str.to_lowercase().alias("type"),
             "TIMESTAMP",

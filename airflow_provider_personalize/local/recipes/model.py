@@ -210,8 +210,7 @@ class Labels(Sequence[bytes]):
         texts, lengths, size = [], [np.empty(0, np.int64)], 0
         for start in range(0, len(self._ids), _HELD_LABELS):
             ids = self._ids[start : start + _HELD_LABELS].to_list()
-            # Without its brackets, a line for each: `  "i-4",`
-            lines = orjson.dumps(ids, option=orjson.OPT_INDENT_2)[2:-2] + b",\n"
+            lines = _lines(ids)
             size += len(lines)
             if size > at_most:
                 return None
@@ -229,8 +228,15 @@ class Labels(Sequence[bytes]):
 def _quoted(ids: pl.Series | Sequence[str]) -> list[bytes]:
     """Each id as a JSON string."""
     values = ids.to_list() if isinstance(ids, pl.Series) else list(ids)
-    # One call for all: no JSON string holds a line end, so one between them tells them apart.
-    return orjson.dumps(values, option=orjson.OPT_INDENT_2)[4:-2].split(b",\n  ") if values else []
+    return _lines(values)[2:-2].split(b",\n  ") if values else []
+
+
+def _lines(values: list[str]) -> bytes:
+    """At least one value, each as a JSON string in a line of its own: ``  "i-4",``
+
+    One call of orjson for all; no JSON string holds a line end, so those between them tell them apart.
+    """
+    return orjson.dumps(values, option=orjson.OPT_INDENT_2)[2:-2] + b",\n"
 
 
 def _objects(values: list[bytes]) -> NDArray[np.object_]:
