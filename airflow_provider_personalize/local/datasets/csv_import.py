@@ -18,13 +18,13 @@ from __future__ import annotations
 
 import csv
 import math
-import mmap
 import os
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from enum import Flag, auto
 from pathlib import Path
 
 import numpy as np
@@ -89,11 +89,9 @@ def import_csv(paths: Sequence[Path], schema: DatasetSchema, destination: Path, 
 
 def _convert(paths: Sequence[Path], schema: DatasetSchema, destination: Path) -> int:
     headers = [_header(path, schema) for path in paths]
-    with _readable(paths, destination.parent) as sources:
-        for scan in (_scan_numbers, _scan_text):
-            # polars reads a number over blanks before it, which are a fault here.
-            if scan is _scan_numbers and any(map(_has_indented_cell, sources)):
-                continue
+    traits = [_traits(path) for path in paths]
+    with _readable(paths, traits, destination.parent) as sources:
+        for scan in (_scan_text,) if any(traits) else (_scan_numbers, _scan_text):
             with suppress(PolarsError, UnicodeDecodeError, _BrokenRecordError):
                 return _stream(scan, sources, headers, schema, destination)
         # Write again in the plainest form what a record-by-record reader understands; where that finds a fault,
@@ -129,27 +127,51 @@ def _header(path: Path, schema: DatasetSchema) -> list[str]:
     return header
 
 
-# -- backslashes ------------------------------------------------------------------------------------------------------
+# -- what polars reads otherwise --------------------------------------------------------------------------------------
+
+
+class _Traits(Flag):
+    """What a file may have that polars does not read as this module does."""
+
+    BACKSLASH = auto()
+    INDENTED_CELL = auto()  # polars reads a number over blanks before it, which are a fault here
+
+
+def _traits(path: Path) -> _Traits:
+    """Whether there is any backslash, and whether any cell, quoted or not, may begin with a space or a tab.
+
+    A comma in a text may look like the end of a cell.
+    """
+    traits = _Traits(0)
+    chunk = bytearray(1 + _CHUNK)  # the byte before it, and the bytes read
+    chunk[0] = ord("\n")
+    with path.open("rb", buffering=0) as file:
+        while (size := file.readinto(memoryview(chunk)[1:])) and traits != ~_Traits(0):
+            end = 1 + size
+            if chunk.find(b"\\", 1, end) >= 0:
+                traits |= _Traits.BACKSLASH
+            if chunk.find(b" ", 1, end) >= 0 or chunk.find(b"\t", 1, end) >= 0:
+                content = np.frombuffer(chunk, np.uint8, end)
+                blanks = np.flatnonzero((content[1:] == ord(" ")) | (content[1:] == ord("\t")))
+                if np.isin(content[blanks], _BEFORE_A_CELL).any():
+                    traits |= _Traits.INDENTED_CELL
+            chunk[0] = chunk[size]
+    return traits
 
 
 @contextmanager
-def _readable(paths: Sequence[Path], directory: Path) -> Iterator[list[Path]]:
+def _readable(paths: Sequence[Path], traits: Sequence[_Traits], directory: Path) -> Iterator[list[Path]]:
     """The same files with ``\\"`` written ``""``, which is all that CSV readers know; copies only where needed."""
     with tempfile.TemporaryDirectory(prefix=".csv-", dir=directory) as scratch:
         sources = []
-        for position, path in enumerate(paths):
-            if _has_backslash(path):
+        for position, (path, trait) in enumerate(zip(paths, traits, strict=True)):
+            if _Traits.BACKSLASH in trait:
                 copy = Path(scratch, str(position))
                 _double_quotes(path, copy)
                 sources.append(copy)
             else:
                 sources.append(path)
         yield sources
-
-
-def _has_backslash(path: Path) -> bool:
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        return content.find(b"\\") >= 0
 
 
 _QUOTING = re.compile(rb'[,\r\n]"|\\["\\]|""|"')
@@ -201,11 +223,11 @@ def _stream(
 
 
 def _scan_numbers(source: Path, header: list[str], schema: DatasetSchema) -> pl.LazyFrame:
-    """Numbers parsed as the file is: quicker, but a record without any value is broken here, since it has no key."""
+    """Cells as polars reads them: quicker, but a cell that is ``""`` and a record without any value are broken here."""
     numbers = {field.name: COLUMN_TYPES[field.type] for field in schema.fields if field.numeric}
     frame = pl.scan_csv(source, schema={name: numbers.get(name, pl.String) for name in header}, glob=False)
     return frame.select(
-        _checked(field, pl.col(field.name) if field.numeric else _of_text(field)) for field in schema.fields
+        _checked(field, _of_text(field) if field.type == "boolean" else pl.col(field.name)) for field in schema.fields
     )
 
 
@@ -245,22 +267,11 @@ def _breaks_a_rule(field: Field, values: pl.Series) -> bool:
         return bool((values < 0).any() or (values >= LATEST_TIME).any())
     if field.type in ("float", "double"):
         return not values.is_finite().all()
-    # No text has more characters than bytes, and bytes are quicker to count.
-    most = longest(field)
-    return bool(most and (values.str.len_bytes() > most).any() and (values.str.len_chars() > most).any())
-
-
-def _has_indented_cell(path: Path) -> bool:
-    """Whether any cell, quoted or not, may begin with a space or a tab; a comma in a text may look like one."""
-    with path.open("rb") as file:
-        last = b"\n"
-        while chunk := file.read(_CHUNK):
-            if b" " in chunk or b"\t" in chunk:
-                content = np.frombuffer(last + chunk, np.uint8)
-                blanks = np.flatnonzero((content[1:] == ord(" ")) | (content[1:] == ord("\t")))
-                if np.isin(content[blanks], _BEFORE_A_CELL).any():
-                    return True
-            last = chunk[-1:]
+    if field.type == "string":
+        # No text has more characters than bytes, and bytes are quicker to count.
+        lengths, most = values.str.len_bytes(), longest(field)
+        too_long = most and (lengths > most).any() and (values.str.len_chars() > most).any()
+        return bool((lengths == 0).any() or too_long)
     return False
 
 

@@ -157,9 +157,9 @@ class TestWhatIsRead:
         monkeypatch.setattr(csv_import, "_CHUNK", chunk)
         path = tmp_path / "in.csv"
         path.write_text(f"I,A\na b,{cell}\n")
-        assert csv_import._has_indented_cell(path)
+        assert csv_import._traits(path) == csv_import._Traits.INDENTED_CELL
         path.write_text("I,A\na b,5\nc \t,6\n")
-        assert not csv_import._has_indented_cell(path)
+        assert not csv_import._traits(path)
 
     def test_records_without_a_value_and_blanks_in_text_do_not_hinder_the_others(self, imported):
         table = imported(ITEMS, 'ITEM_ID,PLOT,PRICE,YEAR\na,"one, two",1,1999\n,,,\nb," three",2.5,\n')
