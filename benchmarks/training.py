@@ -107,9 +107,10 @@ def _fit(recipe: Recipe, events: Events) -> None:
     weight = np.ones(len(row), np.float32)
     shape, epochs = _shape(recipe, events), iter(lambda: None, 0)
     options = {"epochs": recipe.epochs, "max_sampled": recipe.max_sampled}
-    warp.fit_warp_ensemble(
-        row, column, weight, shape, TrainingConfig(), epochs, dimensions=recipe.dimensions, **options
-    )
+    with warp.member_threads() as threads:
+        warp.begin_warp_ensemble(
+            threads, row, column, weight, shape, TrainingConfig(), epochs, dimensions=recipe.dimensions, **options
+        )()
 
 
 def _shape(recipe: Recipe, events: Events) -> tuple[int, int]:

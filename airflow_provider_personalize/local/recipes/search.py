@@ -86,11 +86,6 @@ def draws(search: Search | None, starts: Mapping[str, str], seed: int) -> list[d
     return tried
 
 
-def best_of(settings: list[dict[str, str]], judge: Callable[[Mapping[str, str]], float]) -> dict[str, str]:
-    """The setting with the least ``judge``; of equals the first."""
-    return min(settings, key=judge)
-
-
 def best_by_metrics(
     settings: list[dict[str, str]], measure: Callable[[Mapping[str, str]], Mapping[str, float]]
 ) -> tuple[dict[str, str], Mapping[str, float]]:

@@ -7,7 +7,8 @@ interactions. Whoever has no history and no metadata is answered with what is po
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar
@@ -46,9 +47,9 @@ from airflow_provider_personalize.local.recipes.model import (
     valid,
 )
 from airflow_provider_personalize.local.recipes.objective import lean, rewards
-from airflow_provider_personalize.local.recipes.search import best_of, draws
+from airflow_provider_personalize.local.recipes.search import draws
 from airflow_provider_personalize.local.recipes.temperature import fit_temperature, log_loss
-from airflow_provider_personalize.local.recipes.warp import Factors, fit_warp_ensemble
+from airflow_provider_personalize.local.recipes.warp import Factors, begin_warp_ensemble, member_threads
 from airflow_provider_personalize.local.scoring.items import Items
 from airflow_provider_personalize.local.scoring.pairs import score_pairs
 from airflow_provider_personalize.local.scoring.selection import Csr, Selection
@@ -252,17 +253,17 @@ class UserPersonalization:
         progress = epochs_progress(config, SEEDS * EPOCHS * (len(settings) + 1))
         next(progress)
         train, given, truth = learnt.hold_out_users(config.seed)
-        trials: dict[str, _Trial] = {}
+        with member_threads() as threads:
 
-        def judge(setting: Mapping[str, str]) -> float:
-            taste = data.train(train, *self._setting(config, setting), progress)
-            trial = min((_Trial.of(taste, given, truth, r, config.seed) for r in taste.recencies), key=lambda t: t.loss)
-            trials[repr(setting)] = trial
-            return trial.loss
+            def begin(part: Events, setting: Mapping[str, str]) -> Callable[[], _Taste]:
+                return data.begin(threads, part, *self._setting(config, setting), progress)
 
-        tuned = best_of(settings, judge)
-        trial = trials[repr(tuned)]
-        taste = data.train(learnt, *self._setting(config, tuned), progress)
+            begun = [begin(train, setting) for setting in settings]
+            # With nothing to choose, the model itself trains beside the trial, and while that is judged.
+            whole = begin(learnt, settings[0]) if len(settings) == 1 else None
+            trials = [_Trial.likeliest(taste(), given, truth, config.seed) for taste in begun]
+            trial, tuned = min(zip(trials, settings, strict=True), key=lambda pair: pair[0].loss)
+            taste = (whole or begin(learnt, tuned))()
         histories = held.histories()  # who was left out of training is folded in all the same
         fold_in = taste.fold_in(learnt.histories(), trial.recency, config.seed)
         user_factors = fold_in.users(histories, taste.factors.columns, taste.tags)
@@ -337,9 +338,16 @@ class _Entities:
     user_tags: Any
     item_tags: Any
 
-    def train(
-        self, events: Events, config: TrainingConfig, dimension: int, recent: bool, progress: Iterator[None]
-    ) -> _Taste:
+    def begin(
+        self,
+        threads: Executor,
+        events: Events,
+        config: TrainingConfig,
+        dimension: int,
+        recent: bool,
+        progress: Iterator[None],
+    ) -> Callable[[], _Taste]:
+        """Train on events by threads; call what is returned to wait for it."""
         shape = (len(events.user_ids), len(events.item_ids))
         seen = events.item_counts() > 0
         options: dict[str, Any] = {"epochs": EPOCHS, "max_sampled": MAX_SAMPLED}
@@ -352,12 +360,16 @@ class _Entities:
         recency = RECENCY if recent else 1.0
         weight = events.weight * (recency ** events.age.astype(np.float64)).astype(np.float32)
         share = [dimension // SEEDS + (member < dimension % SEEDS) for member in range(SEEDS)]
-        factors = fit_warp_ensemble(
-            events.user, events.item, weight, shape, config, progress, dimensions=share, **options
+        ensemble = begin_warp_ensemble(
+            threads, events.user, events.item, weight, shape, config, progress, dimensions=share, **options
         )
         placed = seen if self.item_tags is None else seen | (np.diff(self.item_tags.indptr) > 0)
-        factors = replace(factors, columns=factors.columns * placed[:, None])
-        return _Taste(factors, placed, events, recent)
+
+        def taste() -> _Taste:
+            factors = ensemble()
+            return _Taste(replace(factors, columns=factors.columns * placed[:, None]), placed, events, recent)
+
+        return taste
 
 
 @dataclass(frozen=True)
@@ -423,6 +435,11 @@ class _Trial:
     recency: float
     temperature: float
     loss: float
+
+    @classmethod
+    def likeliest(cls, taste: _Taste, given: Events, truth: Events, seed: int) -> _Trial:
+        """With the recency of histories that makes the held-out events likeliest."""
+        return min((cls.of(taste, given, truth, recency, seed) for recency in taste.recencies), key=lambda t: t.loss)
 
     @classmethod
     def of(cls, taste: _Taste, given: Events, truth: Events, recency: float, seed: int) -> _Trial:

@@ -6,8 +6,9 @@ ranked *for* (its "user" bias) is an artefact that only ever falls, so that it i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -96,7 +97,19 @@ def fit_warp(
     return Factors(kept_rows, kept_columns, kept_bias, others)
 
 
-def fit_warp_ensemble(
+@contextmanager
+def member_threads() -> Iterator[Executor]:
+    """A thread a core for members of ensembles; those that have not begun when the block fails never do."""
+    with ThreadPoolExecutor(available_cores()) as threads:
+        try:
+            yield threads
+        except BaseException:
+            threads.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def begin_warp_ensemble(
+    threads: Executor,
     row: NDArray[np.int32],
     column: NDArray[np.int32],
     weight: NDArray[np.float32],
@@ -106,15 +119,19 @@ def fit_warp_ensemble(
     *,
     dimensions: Sequence[int],
     **options: Any,
-) -> Factors:
+) -> Callable[[], Factors]:
     """The sum of several ``fit_warp`` that differ in their seed alone, as one: their factors side by side.
 
-    WARP settles differently from every start; what the members agree on is what the data says. They train at the same
-    time, a thread each on as many cores as there are to use, and the result does not depend on how many that is.
+    WARP settles differently from every start; what the members agree on is what the data says. The result does not
+    depend on how many train at the same time.
 
     Args:
+        threads: that train, a member each, after what was begun before.
         progress: one that several threads may advance.
         dimensions: of each member; the ensemble has their sum.
+
+    Returns:
+        What waits for the members and gives the ensemble, or raises what stopped one of them.
     """
     seeds = np.random.SeedSequence(config.seed).generate_state(len(dimensions)).tolist()
 
@@ -123,8 +140,11 @@ def fit_warp_ensemble(
             row, column, weight, shape, replace(config, seed=seed), progress, dimension=dimension, **options
         )
 
-    with ThreadPoolExecutor(min(len(dimensions), available_cores())) as pool:
-        members = list(pool.map(fit, seeds, dimensions))
+    begun = [threads.submit(fit, seed, dimension) for seed, dimension in zip(seeds, dimensions, strict=True)]
+    return lambda: _side_by_side([member.result() for member in begun])
+
+
+def _side_by_side(members: Sequence[Factors]) -> Factors:
     others = [member.other_rows for member in members if member.other_rows is not None]
     return Factors(
         np.hstack([member.rows for member in members]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_personalize.local.recipes import RECIPES, TrainingConfig, sims
+from airflow_provider_personalize.local.recipes import RECIPES, TrainingConfig, sims, user_personalization
 from airflow_provider_personalize.local.recipes.search import (
     JUDGED,
     Choice,
@@ -12,7 +12,6 @@ from airflow_provider_personalize.local.recipes.search import (
     Search,
     Whole,
     best_by_metrics,
-    best_of,
     draws,
 )
 from airflow_provider_personalize.local.service.recipes import BUILT, CATALOGUE
@@ -75,12 +74,6 @@ def test_a_seed_decides_and_no_setting_is_tried_twice():
 
 def test_with_nothing_to_search_there_is_one_setting_that_changes_nothing():
     assert draws(Search(RANGES, 9), {}, 0) == [{}]
-
-
-def test_the_least_loss_wins_and_of_equals_the_first():
-    settings = [{}, {"a": "1"}, {"a": "2"}, {"a": "3"}]
-    assert best_of(settings, lambda s: abs(int(s.get("a", 9)) - 2)) == {"a": "2"}
-    assert best_of(settings, lambda s: 0.0) == {}
 
 
 def test_of_settings_with_metrics_the_greatest_gain_wins_and_of_equals_the_first():
@@ -161,6 +154,17 @@ class TestPersonalization:
         assert tuned.keys() == {"hidden_dimension", "recency_mask"}
         assert model.arrays["item_factors"].shape[1] == int(tuned["hidden_dimension"])
         assert self.fit(hidden_dimension=Whole(33, 35)).manifest == model.manifest
+
+    def test_the_setting_under_which_held_out_events_are_likeliest_wins(self, monkeypatch):
+        judge, trials = user_personalization._Trial.likeliest, []
+        monkeypatch.setattr(
+            user_personalization._Trial, "likeliest", lambda *given: trials.append(judge(*given)) or trials[-1]
+        )
+        model = self.fit(hidden_dimension=Whole(33, 40))
+        likeliest = min(trials, key=lambda trial: trial.loss)
+        assert len({trial.loss for trial in trials}) == 3
+        assert model.arrays["item_factors"].shape[1] == likeliest.queries.shape[1]
+        assert model.manifest["temperature"] == likeliest.temperature
 
     def test_what_it_found_lies_within_what_was_asked_for(self):
         asked = {"hidden_dimension": Whole(70, 71), "recency_mask": Choice(("False",))}

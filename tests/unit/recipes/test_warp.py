@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
+import time
 
-from airflow_provider_personalize.local.recipes import TrainingConfig, warp
+import numpy as np
+import pytest
+
+from airflow_provider_personalize.local.recipes import TrainingConfig, TrainingError, warp
 from airflow_provider_personalize.local.recipes.model import epochs_progress
-from airflow_provider_personalize.local.recipes.warp import fit_warp_ensemble
+from airflow_provider_personalize.local.recipes.warp import begin_warp_ensemble, member_threads
 
 ROW, COLUMN = (np.repeat(np.arange(20), 5).astype(np.int32), np.tile(np.arange(10), 10).astype(np.int32))
 
@@ -16,7 +19,9 @@ def fit(dimensions, seed=1, told=None):
     progress = epochs_progress(config, 3 * len(dimensions))
     next(progress)
     weight = np.ones(len(ROW), np.float32)
-    return fit_warp_ensemble(ROW, COLUMN, weight, (20, 10), config, progress, dimensions=dimensions, epochs=3)
+    options = {"dimensions": dimensions, "epochs": 3}
+    with member_threads() as threads:
+        return begin_warp_ensemble(threads, ROW, COLUMN, weight, (20, 10), config, progress, **options)()
 
 
 def test_its_members_stand_side_by_side_and_differ():
@@ -46,3 +51,24 @@ def test_every_epoch_of_every_member_is_told():
     told = [None]
     fit([4, 4], told=told)
     assert told[1:] == [(done, 6) for done in range(7)]
+
+
+def test_members_that_have_not_begun_when_one_is_stopped_never_do(monkeypatch):
+    monkeypatch.setattr(warp, "available_cores", lambda: 1)
+    begun = []
+
+    def member(number):
+        begun.append(number)
+        if number == 0:
+            raise TrainingError("diverged")
+        time.sleep(0.05)
+
+    def train():
+        with member_threads() as threads:
+            members = [threads.submit(member, number) for number in range(40)]
+            members[0].result()
+
+    with pytest.raises(TrainingError):
+        train()
+    assert 0 in begun
+    assert len(begun) < 20
