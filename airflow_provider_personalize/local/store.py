@@ -707,5 +707,14 @@ def _resource(row: Sequence[Any]) -> Resource:
     """Of a row of ``resources``, whole: to ask it for one column after another takes more than twice as long."""
     seq, arn, kind, parent, unique_name, status, failure_reason, document, created, updated = row
     return Resource(
-        arn, kind, orjson.loads(document), status, parent, unique_name, failure_reason, seq, created, round(updated, 3)
+        arn=arn,
+        kind=kind,
+        document=orjson.loads(document),
+        status=status,
+        parent=parent,
+        unique_name=unique_name,
+        failure_reason=failure_reason,
+        seq=seq,
+        created=created,
+        updated=round(updated, 3),
     )

@@ -258,10 +258,10 @@ class UserPersonalization:
             def begin(part: Events, setting: Mapping[str, str]) -> Callable[[], _Taste]:
                 return data.begin(threads, part, *self._setting(config, setting), progress)
 
-            begun = [begin(train, setting) for setting in settings]
+            tried = [begin(train, setting) for setting in settings]
             # With nothing to choose, the model itself trains beside the trial, and while that is judged.
             whole = begin(learnt, settings[0]) if len(settings) == 1 else None
-            trials = [_Trial.likeliest(taste(), given, truth, config.seed) for taste in begun]
+            trials = [_Trial.likeliest(trained(), given, truth, config.seed) for trained in tried]
             trial, tuned = min(zip(trials, settings, strict=True), key=lambda pair: pair[0].loss)
             taste = (whole or begin(learnt, tuned))()
         histories = held.histories()  # who was left out of training is folded in all the same
