@@ -6,6 +6,7 @@ import base64
 import binascii
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import orjson
@@ -135,7 +136,7 @@ class Family:
         limit = request.get("maxResults", 100)
         before = _open_token(request.get("nextToken"), self.kind, parent)
         page = call.backend.store.page(self.kind, region=call.region, parent=parent, before=before, limit=limit + 1)
-        members = service_model().shape_for(self.summary).members
+        members = _members(self.summary)
         summaries = [{k: v for k, v in self.shown(resource).items() if k in members} for resource in page[:limit]]
         response: Response = {self.listing: summaries}
         if len(page) > limit:
@@ -144,7 +145,14 @@ class Family:
 
     def shown(self, resource: Resource) -> dict[str, Any]:
         described = shown(resource)
-        return described | {"status": self.statuses.get(resource.status, resource.status)}
+        described["status"] = self.statuses.get(resource.status, resource.status)
+        return described
+
+
+@cache
+def _members(shape: str) -> frozenset[str]:
+    """The members of a shape of the model, which makes them anew each time it is asked."""
+    return frozenset(service_model().shape_for(shape).members)
 
 
 def shown(resource: Resource) -> dict[str, Any]:
