@@ -37,7 +37,7 @@ from airflow_provider_personalize.local.recipes import RECIPES, TrainingConfig
 from airflow_provider_personalize.local.recipes import user_personalization as ours
 from airflow_provider_personalize.local.recipes.events import Events, training_events
 from airflow_provider_personalize.local.recipes.metrics import hits, ndcg
-from airflow_provider_personalize.local.recipes.warp import begin_warp_ensemble, fit_warp, member_threads
+from airflow_provider_personalize.local.recipes.warp import begin_warp_ensemble, fit_warp, training_threads
 from airflow_provider_personalize.local.scoring.selection import Csr, Selection
 
 SEEDS = (0, 1, 2)
@@ -182,7 +182,7 @@ def warp_scores(split: Split, seed: int, seeds: int, recency: float) -> np.ndarr
         factors = fit_warp(events.user, events.item, weight, shape, config, forever, dimension=width, **options)
     else:
         options["dimensions"] = [width] * seeds
-        with member_threads() as threads:
+        with training_threads() as threads:
             factors = begin_warp_ensemble(
                 threads, events.user, events.item, weight, shape, config, forever, **options
             )()

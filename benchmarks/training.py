@@ -107,7 +107,7 @@ def _fit(recipe: Recipe, events: Events) -> None:
     weight = np.ones(len(row), np.float32)
     shape, epochs = _shape(recipe, events), iter(lambda: None, 0)
     options = {"epochs": recipe.epochs, "max_sampled": recipe.max_sampled}
-    with warp.member_threads() as threads:
+    with warp.training_threads() as threads:
         warp.begin_warp_ensemble(
             threads, row, column, weight, shape, TrainingConfig(), epochs, dimensions=recipe.dimensions, **options
         )()

@@ -377,7 +377,7 @@ class Store:
                 connection.execute(_INSERT, values)
                 if job:
                     connection.execute(sa.insert(jobs), {"arn": resource.arn, "kind": resource.kind})
-                if quota is not None and self._count(connection, resource, quota) > quota.most:
+                if quota is not None and _count(connection, resource, quota) > quota.most:
                     raise QuotaReached
                 if beside is not None:
                     beside([_resource(row) for row in connection.execute(_children(resource.parent, resource.kind))])
@@ -387,15 +387,6 @@ class Store:
         except sa.exc.IntegrityError:
             raise AlreadyExists(self._holder(resource)) from None
         return resource
-
-    def _count(self, connection: sa.Connection, resource: Resource, quota: Quota) -> int:
-        """How many of those that the quota counts there are, this resource among them."""
-        query = _counted(
-            unfinished=quota.unfinished, within=quota.within is not None, through=quota.through is not None
-        )
-        region = ":".join(resource.arn.split(":")[:4])
-        given = {"kind": resource.kind, "region": f"{region}:%", "within": quota.within, "through": quota.through}
-        return connection.scalar(query, given) or 0
 
     def _holder(self, resource: Resource) -> str:
         """The ARN of the resource that has this one's ARN or name."""
@@ -656,8 +647,16 @@ class Store:
         return deleted
 
 
+def _count(connection: sa.Connection, resource: Resource, quota: Quota) -> int:
+    """How many of those that the quota counts there are, this resource among them."""
+    query = _counting(unfinished=quota.unfinished, within=quota.within is not None, through=quota.through is not None)
+    region = ":".join(resource.arn.split(":")[:4])
+    given = {"kind": resource.kind, "region": f"{region}:%", "within": quota.within, "through": quota.through}
+    return connection.scalar(query, given) or 0
+
+
 @lru_cache(maxsize=8)
-def _counted(*, unfinished: bool, within: bool, through: bool) -> sa.Select[Any]:
+def _counting(*, unfinished: bool, within: bool, through: bool) -> sa.Select[Any]:
     table = jobs if unfinished else resources
     in_region = table.c.arn.like(sa.bindparam("region"))
     query = sa.select(sa.func.count()).where(table.c.kind == sa.bindparam("kind"), in_region)

@@ -91,7 +91,9 @@ def _convert(paths: Sequence[Path], schema: DatasetSchema, destination: Path) ->
     headers = [_header(path, schema) for path in paths]
     traits = [_traits(path) for path in paths]
     with _readable(paths, traits, destination.parent) as sources:
-        for scan in (_scan_text,) if any(traits) else (_scan_numbers, _scan_text):
+        for scan in (_scan_numbers, _scan_text):
+            if scan is _scan_numbers and any(_Traits.INDENTED_CELL in trait for trait in traits):
+                continue
             with suppress(PolarsError, UnicodeDecodeError, _BrokenRecordError):
                 return _stream(scan, sources, headers, schema, destination)
         # Write again in the plainest form what a record-by-record reader understands; where that finds a fault,
@@ -138,10 +140,7 @@ class _Traits(Flag):
 
 
 def _traits(path: Path) -> _Traits:
-    """Whether there is any backslash, and whether any cell, quoted or not, may begin with a space or a tab.
-
-    A comma in a text may look like the end of a cell.
-    """
+    """Those of a file, in one reading."""
     traits = _Traits(0)
     chunk = bytearray(1 + _CHUNK)  # the byte before it, and the bytes read
     chunk[0] = ord("\n")
@@ -150,13 +149,19 @@ def _traits(path: Path) -> _Traits:
             end = 1 + size
             if chunk.find(b"\\", 1, end) >= 0:
                 traits |= _Traits.BACKSLASH
-            if chunk.find(b" ", 1, end) >= 0 or chunk.find(b"\t", 1, end) >= 0:
-                content = np.frombuffer(chunk, np.uint8, end)
-                blanks = np.flatnonzero((content[1:] == ord(" ")) | (content[1:] == ord("\t")))
-                if np.isin(content[blanks], _BEFORE_A_CELL).any():
-                    traits |= _Traits.INDENTED_CELL
+            if _Traits.INDENTED_CELL not in traits and _has_indented_cell(chunk, end):
+                traits |= _Traits.INDENTED_CELL
             chunk[0] = chunk[size]
     return traits
+
+
+def _has_indented_cell(chunk: bytearray, end: int) -> bool:
+    """Whether any cell, quoted or not, may begin with a space or a tab; a comma in a text may look like one."""
+    if chunk.find(b" ", 1, end) < 0 and chunk.find(b"\t", 1, end) < 0:
+        return False
+    content = np.frombuffer(chunk, np.uint8, end)
+    blanks = np.flatnonzero((content[1:] == ord(" ")) | (content[1:] == ord("\t")))
+    return bool(np.isin(content[blanks], _BEFORE_A_CELL).any())
 
 
 @contextmanager

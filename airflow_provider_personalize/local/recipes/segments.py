@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,12 +24,11 @@ import polars as pl
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from airflow_provider_personalize.local.cores import available_cores
 from airflow_provider_personalize.local.recipes.events import Events
 from airflow_provider_personalize.local.recipes.metrics import segment_metrics
 from airflow_provider_personalize.local.recipes.model import TrainingConfig, epochs_progress
 from airflow_provider_personalize.local.recipes.temperature import fit_temperature
-from airflow_provider_personalize.local.recipes.warp import EPOCHS, Factors, fit_warp
+from airflow_provider_personalize.local.recipes.warp import EPOCHS, Factors, fit_warp, training_threads
 from airflow_provider_personalize.local.scoring.items import Items
 from airflow_provider_personalize.local.scoring.selection import Csr, Selection
 from airflow_provider_personalize.local.scoring.topk import top_k
@@ -72,9 +70,9 @@ def fit_segments(events: Events, config: TrainingConfig, dimension: int) -> Segm
         factors = _warp(part.item, part.user, (len(part.item_ids), len(part.user_ids)), config, progress, dimension)
         return factors.rows, factors.columns, factors.column_bias
 
-    with ThreadPoolExecutor(min(2, available_cores())) as pool:
-        both = pool.submit(straight, older), pool.submit(transposed, older)
-    trial, trial_transposed = both[0].result(), both[1].result()
+    with training_threads() as threads:
+        both = threads.submit(straight, older), threads.submit(transposed, older)
+        trial, trial_transposed = both[0].result(), both[1].result()
     with threadpool_limits(1, "blas"):  # sums of several threads have no fixed order
         temperature = fit_temperature(
             trial.rows, trial.columns, trial.column_bias, newest.user, newest.item, config.seed

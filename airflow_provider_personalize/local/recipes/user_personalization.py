@@ -49,7 +49,7 @@ from airflow_provider_personalize.local.recipes.model import (
 from airflow_provider_personalize.local.recipes.objective import lean, rewards
 from airflow_provider_personalize.local.recipes.search import draws
 from airflow_provider_personalize.local.recipes.temperature import fit_temperature, log_loss
-from airflow_provider_personalize.local.recipes.warp import Factors, begin_warp_ensemble, member_threads
+from airflow_provider_personalize.local.recipes.warp import Factors, begin_warp_ensemble, training_threads
 from airflow_provider_personalize.local.scoring.items import Items
 from airflow_provider_personalize.local.scoring.pairs import score_pairs
 from airflow_provider_personalize.local.scoring.selection import Csr, Selection
@@ -253,7 +253,7 @@ class UserPersonalization:
         progress = epochs_progress(config, SEEDS * EPOCHS * (len(settings) + 1))
         next(progress)
         train, given, truth = learnt.hold_out_users(config.seed)
-        with member_threads() as threads:
+        with training_threads() as threads:
 
             def begin(part: Events, setting: Mapping[str, str]) -> Callable[[], _Taste]:
                 return data.begin(threads, part, *self._setting(config, setting), progress)

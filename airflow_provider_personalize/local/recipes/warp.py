@@ -98,8 +98,8 @@ def fit_warp(
 
 
 @contextmanager
-def member_threads() -> Iterator[Executor]:
-    """A thread a core for members of ensembles; those that have not begun when the block fails never do."""
+def training_threads() -> Iterator[Executor]:
+    """A thread a core for fits beside each other; those that have not begun when the block fails never do."""
     with ThreadPoolExecutor(available_cores()) as threads:
         try:
             yield threads

@@ -425,19 +425,16 @@ APART void take_hits(const struct problem *p, struct block *b, uint32_t rows, vf
 
 /* The seeds are the middle ones of every stride panels: where items stand in the order of their popularity, the first
  * panel has more of the best than any other, and a threshold guessed from it would be too high for most rows. */
-INLINE int64_t first_seed(int64_t stride) { return stride / 2; }
+INLINE int64_t seed_at(int64_t number, int64_t stride) { return number * stride + stride / 2; }
 
-/* From a panel on. */
-INLINE int64_t next_seed(int64_t panel, int64_t stride) {
-    return (panel - first_seed(stride) + stride - 1) / stride * stride + first_seed(stride);
-}
+INLINE int64_t seeds_before(int64_t panel, int64_t stride) { return (panel - stride / 2 + stride - 1) / stride; }
 
 /* ---- a block of rows over a range of panels ---- */
 
 /* Without the seeds, which have been seen already; with a stride of 0 all. */
 INLINE void pass(const struct problem *p, struct block *b, int64_t first, int64_t last, int64_t stride,
                  const int normalize, const int shifted) {
-    int64_t seen = stride ? next_seed(first, stride) : -1;
+    int64_t seen = stride ? seed_at(seeds_before(first, stride), stride) : -1;
     for (int64_t panel = first; panel < last; panel++) {
         if (panel == seen) {
             seen += stride;
@@ -511,9 +508,7 @@ static void open_tile(struct block *b, int64_t first, int64_t last) {
 
 /* ---- what the seeds say ---- */
 
-INLINE int64_t seeds_of(const struct plan *plan) {
-    return (plan->panels - first_seed(plan->stride) + plan->stride - 1) / plan->stride;
-}
+INLINE int64_t seeds_of(const struct plan *plan) { return seeds_before(plan->panels, plan->stride); }
 
 /* How many of a row's seeds are to be above its threshold. With `keep` of them nothing that is wanted is dropped. Most
  * likely so many are enough as come with `keep` of all items: then far fewer of the others are looked at. */
@@ -548,8 +543,8 @@ static void seed_row(const struct problem *p, const struct plan *plan, struct bl
         b->threshold[r] = b->limit[r];
         return;
     }
-    int64_t first = first_seed(plan->stride);
-    for (int64_t column = 0, item = first * PANEL; column < columns; column += PANEL, item += plan->stride * PANEL) {
+    for (int64_t column = 0; column < columns; column += PANEL) {
+        int64_t item = seed_at(column / PANEL, plan->stride) * PANEL;
         if (p->selection_bias)
             for (int v = 0; v < PANEL / LANES; v++)
                 vectors[column / LANES + v] += *(const vf *)(p->selection_bias + item + v * LANES);
@@ -557,8 +552,10 @@ static void seed_row(const struct problem *p, const struct plan *plan, struct bl
         if (mask != ~0u)
             for (int at = 0; at < PANEL; at++) scores[column + at] = mask >> at & 1 ? scores[column + at] : -INFINITY;
     }
-    for (const int32_t *e = row->excluded; e != row->excluded_end; e++)
-        if (*e / PANEL % plan->stride == first) scores[*e / PANEL / plan->stride * PANEL + *e % PANEL] = -INFINITY;
+    for (const int32_t *e = row->excluded; e != row->excluded_end; e++) {
+        int64_t panel = *e / PANEL, seed = panel / plan->stride;
+        if (seed_at(seed, plan->stride) == panel) scores[seed * PANEL + *e % PANEL] = -INFINITY;
+    }
     float threshold = -FLT_MAX;
     int64_t groups = 2 * PANEL;
     while (groups < 4 * aimed) groups *= 2;
@@ -577,7 +574,7 @@ static void seed_row(const struct problem *p, const struct plan *plan, struct bl
     b->threshold[r] = threshold;
     for (int64_t column = 0; column < columns; column += COLUMNS) {
         uint32_t marked = above((vf *)(scores + column), b->threshold[r]);
-        int64_t item = (column / PANEL * plan->stride + first) * PANEL + column % PANEL;
+        int64_t item = seed_at(column / PANEL, plan->stride) * PANEL + column % PANEL;
         row->count = append(row->best + row->count, marked, scores + column, item) - row->best;
         if (row->count > row->capacity) keep_best(row, &b->threshold[r]);
     }
@@ -588,7 +585,7 @@ static void seed_block(const struct problem *p, const struct plan *plan, struct 
     int64_t seeds = seeds_of(plan), columns = seeds * PANEL;
     for (int64_t i = 0; i < seeds; i++)
         for (int part = 0; part < PANEL; part += COLUMNS) {
-            int64_t panel = i * plan->stride + first_seed(plan->stride), item = panel * PANEL + part;
+            int64_t panel = seed_at(i, plan->stride), item = panel * PANEL + part;
             vf product[ROWS][VECTORS];
             multiply(b->queries, p->panels + panel * p->factors * PANEL + part, p->bias + item, p->factors, product);
             float *to = scores + i * PANEL + part;

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from airflow_provider_personalize.local.recipes import RECIPES, TrainingConfig, sims, user_personalization
@@ -165,6 +167,12 @@ class TestPersonalization:
         assert len({trial.loss for trial in trials}) == 3
         assert model.arrays["item_factors"].shape[1] == likeliest.queries.shape[1]
         assert model.manifest["temperature"] == likeliest.temperature
+
+    def test_of_equally_likely_settings_the_first_wins(self, monkeypatch):
+        judge = user_personalization._Trial.likeliest
+        monkeypatch.setattr(user_personalization._Trial, "likeliest", lambda *given: replace(judge(*given), loss=0.0))
+        tuned = self.fit(hidden_dimension=Whole(33, 40)).manifest["tuned_hyperparameters"]
+        assert tuned == {"hidden_dimension": "40", "recency_mask": "True"}  # as near to the start as it may be
 
     def test_what_it_found_lies_within_what_was_asked_for(self):
         asked = {"hidden_dimension": Whole(70, 71), "recency_mask": Choice(("False",))}

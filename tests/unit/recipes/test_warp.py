@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_personalize.local.recipes import TrainingConfig, TrainingError, warp
 from airflow_provider_personalize.local.recipes.model import epochs_progress
-from airflow_provider_personalize.local.recipes.warp import begin_warp_ensemble, member_threads
+from airflow_provider_personalize.local.recipes.warp import begin_warp_ensemble, training_threads
 
 ROW, COLUMN = (np.repeat(np.arange(20), 5).astype(np.int32), np.tile(np.arange(10), 10).astype(np.int32))
 
@@ -20,7 +20,7 @@ def fit(dimensions, seed=1, told=None):
     next(progress)
     weight = np.ones(len(ROW), np.float32)
     options = {"dimensions": dimensions, "epochs": 3}
-    with member_threads() as threads:
+    with training_threads() as threads:
         return begin_warp_ensemble(threads, ROW, COLUMN, weight, (20, 10), config, progress, **options)()
 
 
@@ -64,7 +64,7 @@ def test_members_that_have_not_begun_when_one_is_stopped_never_do(monkeypatch):
         time.sleep(0.05)
 
     def train():
-        with member_threads() as threads:
+        with training_threads() as threads:
             members = [threads.submit(member, number) for number in range(40)]
             members[0].result()
 
