@@ -115,7 +115,7 @@ class PersonalizeSolutionMetricsGateOperator(AwsBaseOperator[PersonalizeHook]):
         previous = None if drops is None else self._previous(description)
         previous_metrics = self.hook.solution_metrics(previous) if previous else None
         imports = None if max_data_age is None else imports_around(self.hook, description)
-        table = measured(metrics, minimums, previous_metrics or {}, drops or {})
+        table = measured(metrics, minimums, previous_metrics or {}, {} if drops is None else drops)
         result = {
             "solution_version_arn": version,
             "metrics": metrics,

@@ -100,6 +100,16 @@ def test_it_must_not_be_much_worse_than_the_version_before_it(
             task.execute(context())
 
 
+@pytest.mark.parametrize("none", [0, 0.0, "0", {COVERAGE: 0}])
+def test_where_no_drop_is_tolerated_it_must_be_as_good_as_the_version_before_it(
+    none: Any, service: Service, context: Context
+) -> None:
+    version(service, "before", coverage=0.5)
+    gate(solution_version_arn=version(service, "same", coverage=0.5), tolerated_drop=none).execute(context())
+    with pytest.raises(PersonalizeMetricsError, match=r"0\.4999  0\.5000    0\.5000"):
+        gate(solution_version_arn=version(service, "worse", coverage=0.4999), tolerated_drop=none).execute(context())
+
+
 @pytest.mark.parametrize("max_age", [timedelta(days=7), 7 * 86400, "604800"])
 @pytest.mark.parametrize(("days", "passes"), [(6.9, True), (7.1, False)])
 def test_a_version_may_be_too_old_whatever_its_metrics(
