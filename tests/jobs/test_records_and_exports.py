@@ -29,7 +29,7 @@ TRACKS = schema(
     PRICE={"type": ["null", "double"]},
 )
 USERS = schema("Users", USER_ID="string", AGE={"type": ["null", "int"]})
-AWKWARD = 'a "quoted", comma\\ and \\" backslash\nand é'
+AWKWARD = 'a "quoted",",comma\\ and \\" backslash\nand é'
 
 
 class Group:
@@ -258,6 +258,14 @@ class TestDeletingUsers:
         assert datasets.users is not None
         assert datasets.users["USER_ID"].to_list() == ["u2"]
 
+    def test_a_user_is_named_as_in_an_import(self, group: Group) -> None:
+        rows = {'"dom\\\\ain"': "dom\\ain", '"say \\"hi\\""': 'say "hi"', "plain": "plain"}
+        group.load("USERS", "USER_ID,AGE\n" + "".join(f"{cell},40\n" for cell in rows))
+        kept = datasets_of(group.backend, group.arn).users
+        assert kept is not None
+        assert set(kept["USER_ID"]) == set(rows.values())
+        assert group.forget("NAME,USER_ID\n" + "".join(f"x,{cell}\n" for cell in rows))["numDeleted"] == len(rows)
+
     def test_what_a_user_did_before_her_session_knew_her_goes_too(self, group: Group) -> None:
         group.put_events(("i1", 100), user=None, session="hers")
         group.put_events(("i2", 200), user="u1", session="hers")
@@ -273,7 +281,8 @@ class TestDeletingUsers:
         ("text", "name", "said"),
         [
             ("ID\nu1\n", "users.csv", r"missing the following columns:\[USER_ID\]"),
-            ("", "users.csv", "is not a CSV file"),
+            ("", "users.csv", "users.csv: the file is empty"),
+            ("USER_ID\nu1\n" + "u" * 257 + "\n", "users.csv", "users.csv, line 3"),
             ("USER_ID\nu1\n", "users.txt", "matches no CSV file"),
         ],
     )

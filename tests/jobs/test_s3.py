@@ -82,7 +82,7 @@ def test_an_s3_that_cannot_serve_fails_the_job_with_the_place(
     assert said in job["failureReason"]
 
 
-def test_data_is_imported_from_s3(jobs: Jobs, s3: Any, tmp_path: Any) -> None:
+def test_data_is_imported_from_s3_and_exported_to_it(jobs: Jobs, s3: Any, tmp_path: Any) -> None:
     write_data(tmp_path)
     s3.upload_file(str(tmp_path / "interactions.csv"), "rows-in", "data/interactions.csv")
     group = call(jobs.backend, "CreateDatasetGroup", name="in-s3")["datasetGroupArn"]
@@ -97,3 +97,8 @@ def test_data_is_imported_from_s3(jobs: Jobs, s3: Any, tmp_path: Any) -> None:
     run_jobs(jobs.backend)
     described = call(jobs.backend, "DescribeDatasetImportJob", **job)["datasetImportJob"]
     assert described["status"] == "ACTIVE", described
+    export = {"jobOutput": {"s3DataDestination": {"path": "s3://rows-out/deep/export/"}}, "ingestionMode": "BULK"}
+    call(jobs.backend, "CreateDatasetExportJob", jobName="to-s3", datasetArn=dataset, roleArn=ROLE, **export)
+    run_jobs(jobs.backend)
+    assert keys(s3, "rows-out") == ["deep/export/to-s3.csv"]
+    assert list((jobs.backend.root / "scratch").rglob("*")) == []

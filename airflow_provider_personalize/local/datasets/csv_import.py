@@ -54,13 +54,21 @@ class DatasetImportError(ValueError):
     """An import that failed; the text is the job's failure reason and names file, line and column."""
 
 
-def import_csv(paths: Sequence[Path], schema: DatasetSchema, destination: Path, *, minimum_rows: int = 1) -> int:
+def import_csv(
+    paths: Sequence[Path],
+    schema: DatasetSchema,
+    destination: Path,
+    *,
+    minimum_rows: int = 1,
+    before_publishing: Callable[[], None] = lambda: None,
+) -> int:
     """Check CSV files against ``schema`` and write their records to ``destination``, whole or not at all.
 
     Columns of the result carry the schema's names in upper case and its types; records keep their order.
 
     Args:
         minimum_rows: the fewest records all files together may hold; the service wants 1000 interactions.
+        before_publishing: called when the records are written, before ``destination`` is; what it raises leaves none.
 
     Returns:
         The number of records written.
@@ -81,6 +89,8 @@ def import_csv(paths: Sequence[Path], schema: DatasetSchema, destination: Path, 
             raise DatasetImportError(f"Input CSV has {rows} {kind}; an import needs at least {minimum_rows} {kind}.")
         with partial.open("rb+") as written:
             os.fsync(written.fileno())
+        partial.chmod(0o644)  # mkstemp gives the file to its maker alone
+        before_publishing()
         os.replace(partial, destination)
     finally:
         partial.unlink(missing_ok=True)
@@ -179,7 +189,7 @@ def _readable(paths: Sequence[Path], traits: Sequence[_Traits], directory: Path)
         yield sources
 
 
-_QUOTING = re.compile(rb'[,\r\n]"|\\["\\]|""|"')
+_QUOTING = re.compile(rb'([,\r\n]?)("+)|\\["\\]')
 _QUOTING_BYTES = b',\r\n"\\'
 
 
@@ -188,13 +198,13 @@ def _double_quotes(source: Path, target: Path) -> None:
 
     def rewrite(match: re.Match[bytes]) -> bytes:
         nonlocal quoted
-        token = match.group()
-        if not quoted:  # only a quote that begins a cell opens it
-            quoted = token[0] in b",\r\n"
-        elif token[0] == ord("\\"):
+        token, before, quotes = match.group(0, 1, 2)
+        if quotes:
+            # Two within a cell are one of its text. Elsewhere, only a quote that begins a cell opens it.
+            odd = len(quotes) % 2 == 1
+            quoted = quoted != odd if quoted else odd and bool(before)
+        elif quoted:
             return b'""' if token == b'\\"' else b"\\"
-        elif token != b'""':
-            quoted = False
         return token
 
     with source.open("rb") as reader, target.open("wb") as writer:

@@ -185,6 +185,7 @@ def answer_shard(assignment: Assignment, folder: Path, threads: int, shard: Shar
     """
     rows = 0
     descriptor, name = mkstemp(prefix=f"{shard.first_line}-", dir=folder)
+    os.fchmod(descriptor, 0o644)  # mkstemp gives the file to its maker alone
     with os.fdopen(descriptor, "wb") as out:
         for count, answered in _opened(assignment).answered(shard, threads):
             out.write(answered)

@@ -6,10 +6,13 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import polars as pl
 
+from airflow_provider_personalize.local.datasets.csv_import import DatasetImportError, import_csv
+from airflow_provider_personalize.local.datasets.schema import DatasetSchema, Field
 from airflow_provider_personalize.local.layout import dataset_directory
 from airflow_provider_personalize.local.service.events import SESSION
 from airflow_provider_personalize.local.storage import check_location, storage_for
@@ -17,6 +20,7 @@ from airflow_provider_personalize.local.work.records import users_of_sessions
 from airflow_provider_personalize.local.work.running import JobFailed, Running
 
 COLUMN = "USER_ID"
+_USERS = DatasetSchema("Users", (Field(COLUMN, "string", nullable=True),))
 WITH_USERS = ("INTERACTIONS", "USERS", "ACTION_INTERACTIONS")
 
 
@@ -46,26 +50,20 @@ def _without_records(running: Running, dataset_arn: str, users: Sequence[str]) -
 
 
 def _users(running: Running, source: str) -> pl.Series:
-    """The distinct ids that the CSV files at a location name."""
+    """The distinct ids that the CSV files at a location name, read as an import reads them: they are meant alike."""
     location = check_location(source)
     storage = storage_for(location, running.scratch)
     found = [stored for stored in storage.matching(location) if stored.name.endswith(".csv")]
     if not found:
         raise JobFailed(f"Invalid Data location. {location} matches no CSV file.")
     with ExitStack() as copies:
-        tables = []
-        for stored in found:
-            path = copies.enter_context(storage.local_copy(stored))
-            try:
-                table = pl.read_csv(path, infer_schema=False)
-            except pl.exceptions.PolarsError as error:
-                raise JobFailed(
-                    f"Invalid Data location. {stored.name} is not a CSV file of user ids: {error}"
-                ) from None
-            if COLUMN not in table.columns:
-                raise JobFailed(f"{stored.name}: Input CSV is missing the following columns:[{COLUMN}].")
-            tables.append(table[COLUMN])
-        return pl.concat(tables).drop_nulls().unique()
+        paths = [copies.enter_context(storage.local_copy(stored)) for stored in found]
+        read = Path(copies.enter_context(TemporaryDirectory(dir=running.scratch)), "users.arrow")
+        try:
+            import_csv(paths, _USERS, read, minimum_rows=0)
+        except DatasetImportError as error:
+            raise JobFailed(str(error)) from None
+        return pl.read_ipc(read)[COLUMN].drop_nulls().unique()
 
 
 def _without(part: Path, users: pl.Series, tag: str) -> int:

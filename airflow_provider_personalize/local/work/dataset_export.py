@@ -40,5 +40,5 @@ def run(running: Running) -> Mapping[str, Any]:
         running.before_publishing()
         storage.publish(staged, target)
     finally:
-        staged.unlink(missing_ok=True)
+        storage.discard([staged])
     return {}

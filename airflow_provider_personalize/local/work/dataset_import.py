@@ -30,7 +30,9 @@ def run(running: Running) -> Mapping[str, Any]:
     with ExitStack() as copies:
         paths = [copies.enter_context(storage.local_copy(stored)) for stored in found]
         try:
-            rows = import_csv(paths, schema, destination, minimum_rows=minimum)
+            rows = import_csv(
+                paths, schema, destination, minimum_rows=minimum, before_publishing=running.before_publishing
+            )
         except DatasetImportError as error:
             kind = dataset["datasetType"].capitalize()
             raise JobFailed(f"Failed to create a data import job for {kind} dataset. {error}") from None

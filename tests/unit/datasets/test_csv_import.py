@@ -101,6 +101,9 @@ class TestWhatIsRead:
             (r'"\"",', '"'),
             (r'"\\"', "\\"),
             ('"x"""', 'x"'),
+            (r'"x,""y\z"', r'x,"y\z'),
+            (r'"x,""y\"z"', 'x,"y"z'),
+            ('"x\n""y\\\\"', 'x\n"y\\'),
             ('6" pipe', '6" pipe'),
             ("日本 \N{PARTY POPPER}", "日本 \N{PARTY POPPER}"),
         ],
@@ -129,18 +132,37 @@ class TestWhatIsRead:
             imported(INTERACTIONS, "USER_ID,ITEM_ID,TIMESTAMP\nu,i,x\n")
         assert pl.read_ipc(tmp_path / "out" / "part.arrow").rows() == [("u", "i", 1)]
 
+    def test_a_file_that_must_not_be_published_is_not(self, imported, tmp_path):
+        imported(INTERACTIONS, "USER_ID,ITEM_ID,TIMESTAMP\nu,i,1\n")
+        (tmp_path / "in.csv").write_text("USER_ID,ITEM_ID,TIMESTAMP\nv,j,2\n")
+        place = tmp_path / "out" / "part.arrow"
+
+        def refuse():
+            raise InterruptedError
+
+        with pytest.raises(InterruptedError):
+            import_csv([tmp_path / "in.csv"], INTERACTIONS, place, before_publishing=refuse)
+        assert pl.read_ipc(place).rows() == [("u", "i", 1)]
+        assert list(place.parent.iterdir()) == [place]
+
+    def test_whoever_shares_the_directory_may_read_the_file(self, imported, tmp_path):
+        imported(INTERACTIONS, "USER_ID,ITEM_ID,TIMESTAMP\nu,i,1\n")
+        assert (tmp_path / "out" / "part.arrow").stat().st_mode & 0o777 == 0o644
+
     @settings(max_examples=60, deadline=None)
     @given(
         cells=st.lists(
-            st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\0"), max_size=8),
+            st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\0"), max_size=8)
+            | st.text(st.sampled_from(',"\\\n'), max_size=6),
             min_size=1,
             max_size=6,
         ),
+        quote=st.sampled_from(['\\"', '""']),
         chunk=st.integers(1, 7),
     )
-    def test_quoting_is_undone_wherever_the_file_is_cut(self, cells, chunk, tmp_path_factory):
+    def test_quoting_is_undone_wherever_the_file_is_cut(self, cells, quote, chunk, tmp_path_factory):
         directory = tmp_path_factory.mktemp("quoting")
-        escaped = [cell.replace("\\", "\\\\").replace('"', '\\"') for cell in cells]
+        escaped = [cell.replace("\\", "\\\\").replace('"', quote) for cell in cells]
         (directory / "in").write_text("".join(f'{i},"{cell}"\n' for i, cell in enumerate(escaped)), encoding="utf-8")
         whole, cut = directory / "whole", directory / "cut"
         csv_import._double_quotes(directory / "in", whole)
