@@ -94,7 +94,8 @@ def job_kind(recipe: str, mode: str | None = None) -> JobKind:
 
     Raises :class:`RecipeError` for a mode that the recipe does not have.
     """
-    kind = JobKind.SEGMENT if recipe in SEGMENT_RECIPES else JobKind(mode or JobKind.INFERENCE.value)
-    if kind is JobKind.THEMES and recipe != "aws-similar-items":
+    if mode not in (None, JobKind.INFERENCE.value, JobKind.THEMES.value):
+        raise RecipeError(f"A batch job's mode is BATCH_INFERENCE or THEME_GENERATION, not {mode!r}.")
+    if mode == JobKind.THEMES.value and recipe != "aws-similar-items":
         raise RecipeError(f"Only aws-similar-items generates themes, not {recipe}.")
-    return kind
+    return JobKind.SEGMENT if recipe in SEGMENT_RECIPES else JobKind(mode or JobKind.INFERENCE.value)

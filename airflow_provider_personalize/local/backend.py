@@ -91,17 +91,18 @@ def read_settings(path: Path) -> Settings:
         given = tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{path}: {error}") from None
+    place = dict.fromkeys(given, str(path))
     if EXECUTOR_VARIABLE in os.environ:
-        given["executor"] = os.environ[EXECUTOR_VARIABLE]
+        given["executor"], place["executor"] = os.environ[EXECUTOR_VARIABLE], EXECUTOR_VARIABLE
     known = {f.name: type(f.default) for f in fields(Settings)}
     for name, value in given.items():
         if name not in known:
-            raise ValueError(f"{path}: unknown setting '{name}'; known are {', '.join(sorted(known))}")
+            raise ValueError(f"{place[name]}: unknown setting '{name}'; known are {', '.join(sorted(known))}")
         if known[name] is str:
             if not isinstance(value, str) or not _EXECUTOR.fullmatch(value):
-                raise ValueError(f"{path}: '{name}' must be empty or dask://host:port, not {value!r}")
+                raise ValueError(f"{place[name]}: '{name}' must be empty or dask://host:port, not {value!r}")
         elif not _is_number(value, known[name]):
-            raise ValueError(f"{path}: '{name}' must be a number of zero or more, not {value!r}")
+            raise ValueError(f"{place[name]}: '{name}' must be a number of zero or more, not {value!r}")
     return Settings(**given)
 
 

@@ -223,8 +223,8 @@ class PersonalizeJobOperator(AwsBaseOperator[PersonalizeHook]):
         # A default name is the task's own whatever is written down.
         record = begin(context, self.log) if given else recall(context, self.log)
         request = self._complete_request()
-        # A connection that leads nowhere is an error before a name is noted as asked for.
-        self.hook.conn  # noqa: B018
+        # A connection that leads nowhere, or a delay that is none, is an error before a name is noted as asked for.
+        self.hook.conn, self._delay  # noqa: B018
         intent = Intent(
             operator=self,
             context=context,

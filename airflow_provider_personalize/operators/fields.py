@@ -80,9 +80,12 @@ def integer(field: str, value: Any) -> int | None:
     if value in _ABSENT:
         return None
     try:
-        return int(value)
-    except (TypeError, ValueError):
-        raise PersonalizeInputError(f"{field} must be a whole number, got {value!r}.") from None
+        found = int(value)
+    except (TypeError, ValueError, OverflowError):
+        found = None
+    if found is None or (isinstance(value, float) and found != value):
+        raise PersonalizeInputError(f"{field} must be a whole number, got {value!r}.")
+    return found
 
 
 def number(field: str, value: Any) -> float | None:

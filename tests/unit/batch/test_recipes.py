@@ -42,9 +42,16 @@ def test_the_kind_of_job_decides_how_many_rows_a_file_may_have(
     assert QUOTAS.rows(recipe, kind) == rows
 
 
-def test_only_similar_items_generates_themes() -> None:
-    with pytest.raises(RecipeError, match="aws-sims"):
-        job_kind("aws-sims", "THEME_GENERATION")
+@pytest.mark.parametrize("recipe", ["aws-sims", "aws-item-affinity"])
+def test_only_similar_items_generates_themes(recipe: str) -> None:
+    with pytest.raises(RecipeError, match=recipe):
+        job_kind(recipe, "THEME_GENERATION")
+
+
+@pytest.mark.parametrize("mode", ["BATCH_SEGMENT", "THEMES", ""])
+def test_another_mode_is_refused(mode: str) -> None:
+    with pytest.raises(RecipeError, match=f"not '{mode}'"):
+        job_kind("aws-similar-items", mode)
 
 
 def test_every_format_shows_a_row_that_it_takes() -> None:

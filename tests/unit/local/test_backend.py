@@ -32,6 +32,14 @@ def test_the_environment_may_name_the_executor(tmp_path: Path, monkeypatch: pyte
     assert read_settings(tmp_path / "none.toml").executor == "dask://there:8786"
 
 
+def test_a_wrong_executor_in_the_environment_is_not_blamed_on_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PERSONALIZE_LOCAL_EXECUTOR", "here")
+    with pytest.raises(ValueError, match=r"^PERSONALIZE_LOCAL_EXECUTOR: 'executor' must be empty or dask"):
+        read_settings(tmp_path / "settings.toml")
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

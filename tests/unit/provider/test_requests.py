@@ -241,6 +241,8 @@ def test_a_solution_without_an_active_version_is_an_error_that_says_what_there_i
         ({"solution_version_arn": SOLUTION}, "pass its ARN as solution_arn"),
         ({"solution_version_arn": "for-you"}, "solution_version_arn must be an ARN, got 'for-you'"),
         ({"num_results": "many"}, "num_results must be a whole number, got 'many'"),
+        ({"num_results": 2.7}, "num_results must be a whole number, got 2.7"),
+        ({"num_results": float("inf")}, "num_results must be a whole number, got inf"),
         ({"exploration_weight": "high"}, "exploration_weight must be a number, got 'high'"),
         ({"ranking_influence": {"FRESHNESS": "x"}}, r"ranking_influence\['FRESHNESS'\] must be a number"),
         ({"tags": [{"key": "a"}]}, "tags must be"),
@@ -260,6 +262,13 @@ def test_a_wrong_argument_is_named_and_nothing_is_created(
     with pytest.raises(PersonalizeInputError, match=said):
         batch(**arguments).execute(context())
     assert service.called("CreateBatchInferenceJob") == []
+
+
+def test_a_delay_that_is_none_takes_no_name(service: Service, context: Context) -> None:
+    with pytest.raises(PersonalizeInputError, match="waiter_delay"):
+        batch(job_name="nightly", waiter_delay=0).execute(context())
+    batch(job_name="nightly").execute(context(max_tries=1, try_number=2, clear_number=1))
+    assert [request["jobName"] for request in service.called("CreateBatchInferenceJob")] == ["nightly"]
 
 
 def rendered(operator: Any, **values: Any) -> Any:

@@ -206,6 +206,7 @@ def test_the_cost_is_estimated_and_guarded(tmp_path: Any, context: Context, monk
     [
         ({USERS: 0.5}, '{"BATCH_INFERENCE": 2}', "prices"),
         (None, '{"BATCH_INFERENCE": 2}', "[personalize] batch_prices"),
+        ("None", '{"BATCH_INFERENCE": 2}', "[personalize] batch_prices"),
         (None, "", UNCONFIRMED),
         ({"aws-sims": 0.5}, "", UNCONFIRMED),
     ],
