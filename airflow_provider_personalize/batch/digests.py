@@ -18,6 +18,8 @@ from types import TracebackType
 import orjson
 
 BUCKETS = 256
+LINE_BITS = 40
+"""Of a place in one of several files: the file's number above them, the line below."""
 _DIGEST_BYTES = 16
 _PLACE_BYTES = 8
 _RECORD_BYTES = _DIGEST_BYTES + _PLACE_BYTES
@@ -27,6 +29,11 @@ _HELD_BYTES = 64 * 1024 * 1024
 def canonical(value: object) -> bytes:
     """Bytes that are equal exactly where two parsed JSON values are, whatever their spacing or order of keys."""
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+
+
+def told(names: Sequence[str], place: int) -> str:
+    """A place in one of the files of these names, for people."""
+    return f"{names[place >> LINE_BITS]}, line {place & (1 << LINE_BITS) - 1}"
 
 
 class Digests:

@@ -128,6 +128,11 @@ class Membership:
 
     __hash__ = _hash_of_column
 
+    @property
+    def operand(self) -> tuple[str, ...] | Parameter | AnyValue | Field:
+        """What the column is held against."""
+        return self.values
+
     def __str__(self) -> str:
         if isinstance(self.values, tuple):
             values = f"({', '.join(map(quote, self.values))})"
@@ -147,6 +152,11 @@ class Comparison:
     """A Field is a column of `Dataset.CURRENT_ITEM`."""
 
     __hash__ = _hash_of_column
+
+    @property
+    def operand(self) -> int | float | Parameter | Field:
+        """What the column is held against."""
+        return self.value
 
     def __str__(self) -> str:
         return f"{self.field} {self.comparator.value} {self.value}"
@@ -211,7 +221,7 @@ class FilterExpression:
         for clause in self.clauses:
             for condition in clause.all_conditions():
                 yield condition.field
-                yield condition.values if isinstance(condition, Membership) else condition.value
+                yield condition.operand
 
 
 def parse_filter(text: str) -> FilterExpression:

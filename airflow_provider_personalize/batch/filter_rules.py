@@ -65,7 +65,7 @@ def _dataset_fault(clause: Clause, field: Field) -> _Fault | None:
 def _condition_fault(condition: Condition) -> _Fault | None:
     field = condition.field
     is_event_type = field.dataset in _EVENT_DATASETS
-    operand = condition.value if isinstance(condition, Comparison) else condition.values
+    operand = condition.operand
     if is_event_type and isinstance(condition, Comparison):
         return field, f'{field} is text: use IN, like {field} IN ("click").'
     if isinstance(operand, Field) and field.dataset is not Dataset.ITEMS:

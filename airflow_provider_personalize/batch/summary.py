@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from airflow_provider_personalize.batch.digests import Digests, canonical
+from airflow_provider_personalize.batch.digests import LINE_BITS, Digests, canonical, told
 from airflow_provider_personalize.batch.findings import Finding, Findings
 from airflow_provider_personalize.batch.output import OutputRow, OutputRowError, parse_output_row
 from airflow_provider_personalize.batch.reader import read_blocks
@@ -21,7 +21,6 @@ from airflow_provider_personalize.batch.rows import RowFormat
 from airflow_provider_personalize.batch.style import Style
 
 _MOST_EXAMPLES = 10
-_LINE_BITS = 40
 _BLOCK_ROWS = 4096
 # What a row echoes depends on no format.
 _ANY_ROW = RowFormat({}, "{}")
@@ -107,8 +106,8 @@ def summarize(
         output_names = _read_outputs(outputs, answered, summary, failures, num_results)
         summary.missing, missing = asked.beyond(answered, most_examples)
         summary.unexpected, unexpected = answered.beyond(asked, most_examples)
-    summary.missing_places = [_place(input_names, place) for place in missing]
-    summary.unexpected_places = [_place(output_names, place) for place in unexpected]
+    summary.missing_places = [told(input_names, place) for place in missing]
+    summary.unexpected_places = [told(output_names, place) for place in unexpected]
     summary.failures = list(failures)
     return summary
 
@@ -116,7 +115,7 @@ def summarize(
 def _read_inputs(files: Iterable[tuple[str, BinaryIO]], asked: Digests, summary: OutputSummary) -> list[str]:
     names: list[str] = []
     for name, stream in files:
-        base = len(names) << _LINE_BITS
+        base = len(names) << LINE_BITS
         names.append(name)
         for block in read_blocks(stream, _ANY_ROW, style=Style.COMPACT):
             summary.input_rows += len(block)
@@ -133,7 +132,7 @@ def _read_outputs(
 ) -> list[str]:
     names: list[str] = []
     for name, stream in files:
-        base = len(names) << _LINE_BITS
+        base = len(names) << LINE_BITS
         names.append(name)
         values: list[bytes] = []
         places: list[int] = []
@@ -180,7 +179,3 @@ def _wanted(row: OutputRow, num_results: int) -> int:
 
 def _echoed(echo: bytes) -> bytes:
     return canonical(orjson.loads(echo))
-
-
-def _place(names: list[str], place: int) -> str:
-    return f"{names[place >> _LINE_BITS]}, line {place & (1 << _LINE_BITS) - 1}"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from airflow_provider_personalize.batch.attribute_query import AttributeQuerySyntaxError, parse_attribute_query
-from airflow_provider_personalize.batch.digests import Digests, canonical
+from airflow_provider_personalize.batch.digests import LINE_BITS, Digests, canonical, told
 from airflow_provider_personalize.batch.filter_expression import FilterExpression
 from airflow_provider_personalize.batch.findings import Finding, Findings, shortened
 from airflow_provider_personalize.batch.placeholders import FilterValuesError, Placeholders
@@ -21,7 +21,6 @@ from airflow_provider_personalize.batch.rows import InputBlock, Row
 from airflow_provider_personalize.batch.style import Style
 
 _MOST_PROBLEMS = 20
-_LINE_BITS = 40
 _START = 4096
 
 
@@ -153,7 +152,7 @@ def validate_input(
                 report.bad_rows += len(faults)
                 report.blank_lines += block.line_numbers[-1] - last_line - len(block)
                 last_line = block.line_numbers[-1]
-                base = len(names) - 1 << _LINE_BITS
+                base = len(names) - 1 << LINE_BITS
                 digests.add(_canonicals(block), [base + line for line in block.line_numbers])
                 if filter_expression is None:
                     with_values += sum(row is not None and "filterValues" in row for row in block.rows)
@@ -163,7 +162,7 @@ def validate_input(
                     f"{most:,} at most."
                 )
         report.duplicate_rows, repeats = digests.repeated(most_problems)
-    report.duplicates = [f"{_place(names, place)} repeats {_place(names, first)}" for place, first in repeats]
+    report.duplicates = [f"{told(names, place)} repeats {told(names, first)}" for place, first in repeats]
     report.files, report.bytes = len(names), sum(sizes)
     report.faults = size_faults(sizes, quotas) + report.faults
     if not report.rows:
@@ -236,7 +235,3 @@ def _first_sight(file: InputFile) -> list[str]:
     if text.lstrip().startswith(b"["):
         found.append(f"{file.name} looks like a JSON array; write one object a line, without brackets and commas.")
     return found
-
-
-def _place(names: list[str], place: int) -> str:
-    return f"{names[place >> _LINE_BITS]}, line {place & (1 << _LINE_BITS) - 1}"

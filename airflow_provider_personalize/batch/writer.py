@@ -6,18 +6,15 @@ in ``errors`` gets the error row, whatever else was given for it. Each row ends 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import orjson
 
-from airflow_provider_personalize.batch.scores import format_score, join_scores
+from airflow_provider_personalize.batch.scores import join_scores
 from airflow_provider_personalize.batch.style import Style
 
 __all__ = [
-    "Style",
-    "format_score",
     "join_rows",
-    "quote_ids",
     "write_recommendations",
     "write_segments",
     "write_themes",
@@ -32,11 +29,6 @@ _ERROR = {
     Style.COMPACT: b'{"input":%b,"output":null,"error":%b}\n',
     Style.SPACED: b'{"input": %b, "output": null, "error": %b}\n',
 }
-
-
-def quote_ids(ids: Iterable[str]) -> list[bytes]:
-    """Each id as the JSON string that the writers take; quote a catalogue once, not once a row."""
-    return [orjson.dumps(id_) for id_ in ids]
 
 
 def write_recommendations(

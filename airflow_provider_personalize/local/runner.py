@@ -1,9 +1,9 @@
 """Takes a pending job, runs it in a process of its own, publishes its outcome.
 
 A job outlives whoever created it: its runner is started by exec in a new session, inherits no pipe and never imports
-Airflow. Who runs a job holds its lease and says so again every third of the lease's time. A runner that dies leaves a
-lease that runs out (or is given back at once by a parent that sees it die), and the job is taken again, a bounded
-number of times. A job that is asked to stop has its runner end within seconds, and is not taken again.
+Airflow. Who runs a job holds its lease and says so again every two seconds, at least three times in a lease. A runner
+that dies leaves a lease that runs out (or is given back at once by a parent that sees it die), and the job is taken
+again, a bounded number of times. A job that is asked to stop has its runner end within seconds, and is not taken again.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def _heartbeat(backend: Backend, lease: Lease) -> Iterator[Running]:
                 if backend.store.asked_to_stop(lease) and backend.store.publish(lease, STOPPED):
                     log.info("%s: stopped", lease.arn)
                     os._exit(0)
-            except Exception:  # a store that is away for a moment; the lease allows for two missed beats
+            except Exception:  # a store that is away for a moment; the lease allows for two missed beats at least
                 log.exception("heartbeat failed")
                 continue
             if pace.due() and (progress := told(running.progress)):

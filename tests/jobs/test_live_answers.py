@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_personalize.local.backend import open_backend
+from airflow_provider_personalize.local.recipes import user_personalization
+from airflow_provider_personalize.local.scoring.items import Items
 from airflow_provider_personalize.local.work import latest
 from airflow_provider_personalize.local.work.dataset_group import datasets_of
 from tests.backends import ITEMS, WITHHELD, call, fill, schema
@@ -30,7 +32,8 @@ def ask(own: Jobs) -> Ask:
     campaign = call(own.backend, "CreateCampaign", name="live", solutionVersionArn=own.arns.personalization)
 
     def answer(**more: Any) -> list[str]:
-        response = call(own.backend, "GetRecommendations", **campaign, **{"userId": "u0", "numResults": ITEMS} | more)
+        request = {**campaign, "userId": "u0", "numResults": ITEMS, **more}
+        response = call(own.backend, "GetRecommendations", **request)
         return [item["itemId"] for item in response["itemList"]]
 
     return answer
@@ -62,6 +65,20 @@ def test_filtered_answers_read_the_data_once(own: Jobs, ask: Ask, readings: list
 def test_answers_without_a_filter_from_the_data_of_the_training_read_nothing(ask: Ask, readings: list[Any]) -> None:
     assert len(ask()) == ITEMS
     assert not readings
+
+
+def test_the_items_are_made_ready_once_for_each_configuration(
+    own: Jobs, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed: list[Any] = []
+    monkeypatch.setattr(user_personalization, "Items", lambda *given: packed.append(given) or Items(*given))
+    assert [len(ask(userId=f"u{number}")) for number in range(3)] == [ITEMS] * 3
+    made = len(packed)
+    quiet = {"itemExplorationConfig": {"explorationWeight": "0"}}
+    arns = {"solutionVersionArn": own.arns.personalization}
+    other = call(own.backend, "CreateCampaign", name="quiet", **arns, campaignConfig=quiet)
+    assert [len(ask(userId=f"u{number}", **other)) for number in range(3)] == [ITEMS] * 3
+    assert (made, len(packed)) == (1, 2)
 
 
 def test_an_event_is_seen_by_the_next_answer(own: Jobs, ask: Ask, readings: list[Any]) -> None:

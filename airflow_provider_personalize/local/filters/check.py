@@ -10,14 +10,13 @@ from airflow_provider_personalize.batch.filter_expression import (
     Dataset,
     Field,
     FilterExpression,
-    Membership,
     Subject,
 )
+from airflow_provider_personalize.batch.recipes import SEGMENT_RECIPES
 from airflow_provider_personalize.local.datasets import schema
 from airflow_provider_personalize.local.datasets.schema import DatasetSchema
 
 _RELATED_ITEMS = ("aws-semantic-similarity", "aws-similar-items", "aws-sims")
-_SEGMENTS = ("aws-item-affinity", "aws-item-attribute-affinity")
 
 
 class UnsupportedFilterError(ValueError):
@@ -54,7 +53,7 @@ def check_recipe(expression: FilterExpression, recipe: str) -> None:
         UnsupportedFilterError: the filter is on another id than the answers are, compares with the current item where
             rows have none, or filters the segments of attributes by interactions, as the service refuses.
     """
-    subject = Subject.USER_ID if recipe in _SEGMENTS else Subject.ITEM_ID
+    subject = Subject.USER_ID if recipe in SEGMENT_RECIPES else Subject.ITEM_ID
     for clause in expression.clauses:
         if clause.subject is not subject:
             raise UnsupportedFilterError(
@@ -77,8 +76,7 @@ def column_of(field: Field, schemas: Mapping[str, DatasetSchema]) -> schema.Fiel
 
 
 def _check_condition(expression: FilterExpression, condition: Condition, schemas: Mapping[str, DatasetSchema]) -> None:
-    operand = condition.values if isinstance(condition, Membership) else condition.value
-    for mention in (condition.field, operand):
+    for mention in (condition.field, condition.operand):
         if isinstance(mention, Field):
             _check_column(expression, mention, schemas, isinstance(condition, Comparison))
 

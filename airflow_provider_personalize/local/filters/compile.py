@@ -41,7 +41,7 @@ from airflow_provider_personalize.local.datasets.dataset import Datasets, encode
 from airflow_provider_personalize.local.filters.bitsets import Bits, BitsetCache, NumberColumn, TextColumn, Universe
 from airflow_provider_personalize.local.filters.check import check_filter, check_recipe, column_of
 from airflow_provider_personalize.local.filters.histories import Histories
-from airflow_provider_personalize.local.filters.row_values import Operand, RowReader, RowValues, operand_of
+from airflow_provider_personalize.local.filters.row_values import Operand, RowReader, RowValues
 from airflow_provider_personalize.local.recipes.model import Model, Row
 from airflow_provider_personalize.local.scoring.selection import (
     EVERYTHING,
@@ -257,7 +257,7 @@ class _SharedClauses:
     def _set(self, condition: Condition, operands: Mapping[Condition, Operand]) -> Bits:
         if condition in operands:
             return self._evaluated(condition, operands[condition])
-        constant = operand_of(condition)
+        constant = condition.operand
         assert not isinstance(constant, Parameter | Field)
         return self._cache.get(condition, partial(self._evaluated, condition, constant))
 
@@ -363,7 +363,7 @@ class _OwnClauses:
         for action in Action:
             for clause, operands in _applying(self.clauses, key, action):
                 for condition in _conditions(clause):
-                    types = operands[condition] if condition in operands else operand_of(condition)
+                    types = operands.get(condition, condition.operand)
                     assert isinstance(types, tuple | AnyValue)
                     items = self._histories.items_of(types).take(users)
                     sets[condition] = rows[items.rows()] * len(self._universe) + items.indices
@@ -386,7 +386,7 @@ def _conditions(clause: Clause) -> Iterable[Condition]:
 
 def _varying(clause: Clause) -> list[Condition]:
     """The conditions whose operand is the row's to give."""
-    return [c for c in dict.fromkeys(_conditions(clause)) if isinstance(operand_of(c), Parameter | Field)]
+    return [c for c in dict.fromkeys(_conditions(clause)) if isinstance(c.operand, Parameter | Field)]
 
 
 def _distinct_keys(clauses: Sequence[Clause], values: RowValues) -> tuple[Ints, list[tuple[Key, ...]]]:

@@ -49,11 +49,6 @@ class RowValues:
     errors: dict[int, str] = field(default_factory=dict)
 
 
-def operand_of(condition: Condition) -> Operand | Parameter | Field:
-    """What the expression itself compares with; a Parameter or Field is the row's to give."""
-    return condition.values if isinstance(condition, Membership) else condition.value
-
-
 class RowReader:
     """Reads rows for one expression."""
 
@@ -61,8 +56,8 @@ class RowReader:
         self._schemas = datasets.schemas
         self._clauses = [clause for clause in expression.clauses if clause.user_conditions]
         conditions = dict.fromkeys(c for clause in expression.clauses for c in clause.all_conditions())
-        self._given = [c for c in conditions if isinstance(operand_of(c), Parameter)]
-        self._of_item = {c: operand for c in conditions if isinstance(operand := operand_of(c), Field)}
+        self._with_placeholder = [c for c in conditions if isinstance(c.operand, Parameter)]
+        self._of_item = {c: operand for c in conditions if isinstance(operand := c.operand, Field)}
         self._placeholders = Placeholders(expression)
         fields = dict.fromkeys(expression.fields)
         self._users = _Records(datasets.users, "USER_ID", _columns(fields, Dataset.CURRENT_USER))
@@ -71,49 +66,40 @@ class RowReader:
     def read(self, rows: Sequence[Row]) -> RowValues:
         read = RowValues()
         present = {position: row for position, row in enumerate(rows) if row is not None}
-        positions, brought = list(present), [row.get("filterValues") for row in present.values()]
-        given = self._given_to_each(positions, brought, read) if any(brought) else self._given_to_all(positions, read)
+        given = self._given(present, read)
         if read.rows:
             live = [rows[position] for position in read.rows]
-            read.operands.update(zip(self._given, zip(*given, strict=True), strict=True))
+            read.operands.update(zip(self._with_placeholder, zip(*given, strict=True), strict=True))
             self._read_item(live, read)
             self._read_user(live, read)
         return read
 
-    def _given_to_all(self, positions: list[int], read: RowValues) -> list[tuple[Operand, ...]]:
-        """Of rows without ``filterValues``."""
-        try:
-            operands = self._given_by({})
-        except FilterValuesError as error:
-            read.errors.update(dict.fromkeys(positions, str(error)))
-            return []
-        read.rows.extend(positions)
-        return [operands] * len(positions)
-
-    def _given_to_each(
-        self, positions: list[int], brought: list[Mapping[str, str] | None], read: RowValues
-    ) -> list[tuple[Operand, ...]]:
+    def _given(self, present: Mapping[int, Mapping[str, Any]], read: RowValues) -> list[tuple[Operand, ...]]:
+        """The operands of the conditions with placeholders, for each row that gives what they need."""
         given: list[tuple[Operand, ...]] = []
-        known: dict[Hashable, tuple[Operand, ...]] = {}  # most rows give what another one gave
-        for position, filter_values in zip(positions, brought, strict=True):
-            key = tuple(filter_values.items()) if filter_values else ()
-            try:
-                if (operands := known.get(key)) is None:
-                    operands = known[key] = self._given_by(filter_values or {})
-            except FilterValuesError as error:
-                read.errors[position] = str(error)
+        known: dict[Hashable, tuple[Operand, ...] | FilterValuesError] = {}  # most rows give what another one gave
+        for position, row in present.items():
+            filter_values = row.get("filterValues") or {}
+            key = tuple(filter_values.items())
+            if (operands := known.get(key)) is None:
+                operands = known[key] = self._given_by(filter_values)
+            if isinstance(operands, FilterValuesError):
+                read.errors[position] = str(operands)
             else:
                 given.append(operands)
                 read.rows.append(position)
         return given
 
-    def _given_by(self, filter_values: Mapping[str, str]) -> tuple[Operand, ...]:
-        """The operands of the conditions with placeholders."""
-        values = self._placeholders.values(filter_values)
-        return tuple(self._operand(condition, values) for condition in self._given)
+    def _given_by(self, filter_values: Mapping[str, str]) -> tuple[Operand, ...] | FilterValuesError:
+        """What rows with these values give, or what is wrong with the values."""
+        try:
+            values = self._placeholders.values(filter_values)
+            return tuple(self._operand(condition, values) for condition in self._with_placeholder)
+        except FilterValuesError as error:
+            return error
 
     def _operand(self, condition: Condition, values: Mapping[str, list[str]]) -> Operand:
-        parameter = operand_of(condition)
+        parameter = condition.operand
         assert isinstance(parameter, Parameter)
         given = values.get(parameter.name)
         if isinstance(condition, Membership):
@@ -135,7 +121,7 @@ class RowReader:
             holds = [True] * len(rows)
             for condition in clause.user_conditions:
                 column = column_of(condition.field, self._schemas)
-                constant = operand_of(condition)
+                constant = condition.operand
                 operands: Iterable[Any] = read.operands.get(condition) or [constant] * len(rows)
                 values = columns[condition.field.column]
                 holds = [

@@ -17,9 +17,10 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from airflow_provider_personalize.batch.scores import UNITS_PER_ONE
 from airflow_provider_personalize.local.recipes.digest import uniform
 from airflow_provider_personalize.local.recipes.lists import ranks
-from airflow_provider_personalize.local.recipes.model import SCORE_UNITS, Row
+from airflow_provider_personalize.local.recipes.model import Row
 from airflow_provider_personalize.local.scoring.selection import Selection, among, distinct, paired
 
 _DRAWS = 4  # items drawn for one that is shown
@@ -111,7 +112,7 @@ class Exploration:
         allowed = selection.allows(rows, items)
         rows, items = rows[allowed], items[allowed]
         scores = score(rows, items)
-        order = np.argsort(rows * (SCORE_UNITS + 1) - scores, kind="stable")
+        order = np.argsort(rows * (UNITS_PER_ONE + 1) - scores, kind="stable")
         rows, items, scores = rows[order], items[order], scores[order]
         first = ranks(rows) < wanted[rows]
         return rows[first], items[first], scores[first]

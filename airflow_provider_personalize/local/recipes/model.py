@@ -15,13 +15,13 @@ import orjson
 import polars as pl
 from numpy.typing import NDArray
 
+from airflow_provider_personalize.batch.scores import UNITS_PER_ONE
 from airflow_provider_personalize.local.datasets.dataset import Datasets, encode
 from airflow_provider_personalize.local.once import once
 from airflow_provider_personalize.local.recipes.search import Search
 from airflow_provider_personalize.local.scoring.selection import Selection
 from airflow_provider_personalize.local.scoring.topk import TopK
 
-SCORE_UNITS = 10_000_000  # the service writes scores with seven decimals
 _LARGEST_BLOCK = 4096
 _HELD_RESULTS = 1 << 22
 _HELD_LABELS = 1 << 18
@@ -309,7 +309,7 @@ def present(block: Sequence[Row]) -> NDArray[np.bool_]:
 
 def units_of(shares: NDArray[np.float64]) -> NDArray[np.int64]:
     """Softmax probabilities in units of 1e-7. That of an item that has nearly all is not rounded beyond 1."""
-    units: NDArray[np.int64] = np.minimum(np.rint(shares * SCORE_UNITS), SCORE_UNITS).astype(np.int64)
+    units: NDArray[np.int64] = np.minimum(np.rint(shares * UNITS_PER_ONE), UNITS_PER_ONE).astype(np.int64)
     return units
 
 

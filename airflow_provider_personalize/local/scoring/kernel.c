@@ -113,6 +113,9 @@ struct ranked {
     int32_t item;
 };
 
+INLINE int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+INLINE int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
+
 INLINE uint32_t bits_of(float value) {
     uint32_t bits;
     memcpy(&bits, &value, 4);
@@ -726,7 +729,7 @@ static int scan_again(const struct problem *p, struct row *row, const struct roo
         b->threshold[0] = bound > -FLT_MAX ? nextafterf(nextafterf((float)bound, -INFINITY), -INFINITY) : -FLT_MAX;
         if (b->threshold[0] < -FLT_MAX) b->threshold[0] = -FLT_MAX;
         for (int64_t panel = 0; panel < panels; panel += MOST_TILE) {
-            int64_t end = panel + MOST_TILE < panels ? panel + MOST_TILE : panels;
+            int64_t end = min64(panel + MOST_TILE, panels);
             open_tile(b, panel, end);
             pass_over(p, b, panel, end, 0, 0);
         }
@@ -799,7 +802,7 @@ static void refine(const struct problem *p, const struct plan *plan, const struc
         if (open_weighty(p, &room->blocks[i], &room->refined[i], weighty)) large[n++] = i;
     }
     for (int64_t panel = 0; n && panel < plan->panels; panel += plan->tile) {
-        int64_t end = panel + plan->tile < plan->panels ? panel + plan->tile : plan->panels;
+        int64_t end = min64(panel + plan->tile, plan->panels);
         for (int64_t i = 0; i < n; i++) pass(p, &room->refined[large[i]], panel, end, 0, 0, 0);
     }
     for (int64_t i = 0; i < n; i++)
@@ -830,7 +833,7 @@ static int64_t rank_listed(const struct problem *p, const struct row *row, const
         n = kept;
     }
     sort_ranked(ranked, n);
-    return n < p->k ? n : p->k;
+    return min64(n, p->k);
 }
 
 static void write_results(const struct problem *p, int64_t row, const struct ranked *ranked, int64_t n) {
@@ -858,7 +861,7 @@ static int finish_row(const struct problem *p, struct block *b, int r, const str
     convert(p, row->number, room->query);
     row->count = sort_roughly(row->best, room->spare, row->count, row->keep, &dropped);
     rank(p, room->query, row->best, row->count, room->ranked);
-    int64_t found = row->count < p->k ? row->count : p->k;
+    int64_t found = min64(row->count, p->k);
     if (dropped > -FLT_MAX) {
         double least = room->ranked[found - 1].key, error = p->errors[row->number];
         const int32_t *excluded = p->excluded ? p->excluded + p->excluded_starts[row->number] : row->excluded;
@@ -902,13 +905,13 @@ static int64_t scan_group(const struct problem *p, const struct plan *plan, cons
     int normalize = p->log_normalizer != NULL;
     for (int64_t i = 0; i < blocks; i++) {
         struct block *b = &room->blocks[i];
-        int64_t start = i * plan->width, own = n - start < plan->width ? n - start : plan->width;
+        int64_t start = i * plan->width, own = min64(n - start, plan->width);
         b->queries = room->queries + i * ROWS * p->factors;
         open_block(p, plan, b, numbers + start, own, room->best + start * (plan->capacity + COLUMNS));
         seed_block(p, plan, b, sure, room->scores, room->spare);
     }
     for (int64_t panel = 0; panel < plan->panels && plan->stride > 1; panel += plan->tile) {
-        int64_t end = panel + plan->tile < plan->panels ? panel + plan->tile : plan->panels;
+        int64_t end = min64(panel + plan->tile, plan->panels);
         for (int64_t i = 0; i < blocks; i++) {
             open_tile(&room->blocks[i], panel, end);
             pass_over(p, &room->blocks[i], panel, end, plan->stride, normalize);
@@ -929,20 +932,17 @@ static int64_t scan_group(const struct problem *p, const struct plan *plan, cons
 
 static struct plan planned(const struct problem *p, int64_t rows) {
     struct plan plan = {.panels = (p->items + PANEL - 1) / PANEL};
-    plan.keep = p->k ? p->k + MARGIN + p->k / 64 : 0;
-    if (plan.keep > p->items) plan.keep = p->items;
+    plan.keep = p->k ? min64(p->k + MARGIN + p->k / 64, p->items) : 0;
     plan.few = p->items / SPARSE;
-    plan.capacity = 2 * plan.keep + PANEL;
-    if (plan.capacity > p->items) plan.capacity = p->items;
+    plan.capacity = min64(2 * plan.keep + PANEL, p->items);
     int64_t most = ROW_BYTES / ((plan.capacity + COLUMNS) * (int64_t)sizeof(candidate)); /* rows of a group */
-    most = most < 1 ? 1 : most > GROUP ? GROUP : most;
-    plan.width = most < ROWS ? most : ROWS;
+    most = max64(1, min64(most, GROUP));
+    plan.width = min64(most, ROWS);
     int64_t needed = (rows + plan.width - 1) / plan.width;
-    plan.blocks = most / plan.width < needed ? most / plan.width : needed;
-    plan.stride = (plan.panels * PANEL + SEEDS / 2) / SEEDS;
-    if (plan.stride < 1) plan.stride = 1;
-    plan.tile = TILE_BYTES / (PANEL * (int64_t)sizeof(float) * (p->factors + 1));
-    plan.tile = plan.tile < LEAST_TILE ? LEAST_TILE : plan.tile > MOST_TILE ? MOST_TILE : plan.tile;
+    plan.blocks = min64(most / plan.width, needed);
+    plan.stride = max64(1, (plan.panels * PANEL + SEEDS / 2) / SEEDS);
+    int64_t fitting = TILE_BYTES / (PANEL * (int64_t)sizeof(float) * (p->factors + 1));
+    plan.tile = max64(LEAST_TILE, min64(fitting, MOST_TILE));
     return plan;
 }
 
@@ -952,8 +952,8 @@ __attribute__((visibility("default"))) int NAMED(scan_, LEVEL)(const struct prob
     struct problem selecting = *p;
     selecting.log_normalizer = NULL;
     int64_t columns = seeds_of(&plan) * PANEL, rows = plan.blocks * plan.width;
-    int64_t held = plan.capacity + COLUMNS, ranked = held > plan.few ? held : plan.few;
-    int64_t spare = columns > ranked ? columns : ranked;
+    int64_t held = plan.capacity + COLUMNS, ranked = max64(held, plan.few);
+    int64_t spare = max64(columns, ranked);
     struct room room = {
         .queries = aligned((size_t)(plan.blocks * ROWS * p->factors) * sizeof(float)),
         .scores = aligned((size_t)(ROWS * columns) * sizeof(float)),
@@ -969,7 +969,7 @@ __attribute__((visibility("default"))) int NAMED(scan_, LEVEL)(const struct prob
     int done = room.queries && room.scores && room.query && room.spare && room.best && room.ranked &&
                room.weighty && room.blocks && room.refined;
     for (int64_t start = first; done && start < last; start += rows) {
-        int64_t n = last - start < rows ? last - start : rows;
+        int64_t n = min64(last - start, rows);
         for (int64_t i = 0; i < n; i++) numbers[i] = start + i;
         int64_t left = scan_group(p, &plan, &room, numbers, n, 0);
         if (left > 0) left = scan_group(&selecting, &plan, &room, numbers, left, 1);

@@ -12,6 +12,8 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+import orjson
+
 from airflow_provider_personalize.local.backend import Backend
 from airflow_provider_personalize.local.datasets.dataset import Datasets
 from airflow_provider_personalize.local.filters import Filter
@@ -25,6 +27,7 @@ from airflow_provider_personalize.local.work.histories import behind, revision
 from airflow_provider_personalize.local.work.running import JobFailed
 
 _HELD_GROUPS = 4
+_HELD_CONFIGURATIONS = 8  # of one revision of a group: what campaigns say, each with the items packed for it
 _HELD_FILTERS = 32  # of one revision of a group; a dataset group has at most 30 by default
 
 
@@ -41,12 +44,13 @@ class Latest:
         self._revision = now
         self._read: Datasets | None = None
         self._models: dict[Path, Model] = {}
+        self._configured: dict[tuple[Path, bytes], Model] = {}
         self._filters: dict[tuple[str, Path], Filter] = {}
 
     def answered_from(
-        self, directory: Path, filter_: Resource | None, row: Mapping[str, Any]
+        self, directory: Path, config: Mapping[str, Any], filter_: Resource | None, row: Mapping[str, Any]
     ) -> tuple[Model, Selection | None]:
-        """The model in a directory with the data of now, and what a filter leaves of it for a row.
+        """The model in a directory with the data of now and this configuration, and what a filter leaves it for a row.
 
         Raises :class:`JobFailed` where the filter does not fit the model or the row.
         """
@@ -56,7 +60,7 @@ class Latest:
                 self._forget(now)
             if directory not in self._models:
                 self._models[directory] = self._followed(opened(directory))
-            model = self._models[directory]
+            model = self._with(config, directory)
             if filter_ is None:
                 return model, None
             selection, refused = self._filter(filter_, directory).select([row])
@@ -73,15 +77,27 @@ class Latest:
     def _followed(self, model: Model) -> Model:
         return followed(model, self._datasets) if behind(self._backend, self._group_arn, model) else model
 
+    def _with(self, config: Mapping[str, Any], directory: Path) -> Model:
+        key = directory, orjson.dumps(config, option=orjson.OPT_SORT_KEYS)
+        if key not in self._configured:
+            _make_room(self._configured, _HELD_CONFIGURATIONS)
+            self._configured[key] = self._models[directory].configured(config)
+        return self._configured[key]
+
     def _filter(self, filter_: Resource, directory: Path) -> Filter:
         named = NamedFilter.of(filter_)
         key = named.expression, directory
         if key not in self._filters:
-            if len(self._filters) >= _HELD_FILTERS:
-                self._filters.pop(next(iter(self._filters)))
+            _make_room(self._filters, _HELD_FILTERS)
             recent = self._backend.settings.filter_recent_events
             self._filters[key] = compiled_over(self._datasets, named, self._models[directory], recent)
         return self._filters[key]
+
+
+def _make_room(held: dict[Any, Any], most: int) -> None:
+    """For one more, by what came first."""
+    if len(held) >= most:
+        held.pop(next(iter(held)))
 
 
 @lru_cache(maxsize=_HELD_GROUPS)

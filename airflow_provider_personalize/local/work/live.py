@@ -8,9 +8,9 @@ from typing import Any
 import orjson
 
 from airflow_provider_personalize.batch.recipes import ROW_FORMATS
+from airflow_provider_personalize.batch.scores import UNITS_PER_ONE
 from airflow_provider_personalize.local.backend import Backend
 from airflow_provider_personalize.local.layout import model_directory
-from airflow_provider_personalize.local.recipes.model import SCORE_UNITS
 from airflow_provider_personalize.local.store import Resource
 from airflow_provider_personalize.local.work.latest import latest, opened
 from airflow_provider_personalize.local.work.running import JobFailed
@@ -35,8 +35,9 @@ def answer(
         raise JobFailed(fault)
     if user:
         row = {**row, "userId": user}
-    model, selection = latest(backend, version.document["datasetGroupArn"]).answered_from(directory, filter_, row)
-    model = model.configured(config)
+    model, selection = latest(backend, version.document["datasetGroupArn"]).answered_from(
+        directory, config, filter_, row
+    )
     answered = model.answer([row], num_results, selection)
     if answered.errors:
         raise JobFailed(answered.errors[0])
@@ -44,7 +45,7 @@ def answer(
     ids = [orjson.loads(label) for label in labels]
     if answered.scores is None:
         return [(id_, None) for id_ in ids]
-    return [(id_, units / SCORE_UNITS) for id_, units in zip(ids, answered.scores[0].tolist(), strict=False)]
+    return [(id_, units / UNITS_PER_ONE) for id_, units in zip(ids, answered.scores[0].tolist(), strict=False)]
 
 
 def metrics(backend: Backend, version: Resource) -> Mapping[str, float]:

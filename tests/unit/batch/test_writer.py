@@ -6,8 +6,10 @@ import io
 import json
 import random
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +17,13 @@ from hypothesis import strategies as st
 from airflow_provider_personalize.batch.output import parse_output_row, read_output
 from airflow_provider_personalize.batch.scores import format_score
 from airflow_provider_personalize.batch.style import Style
-from airflow_provider_personalize.batch.writer import quote_ids, write_recommendations, write_segments, write_themes
+from airflow_provider_personalize.batch.writer import write_recommendations, write_segments, write_themes
+
+
+def quote_ids(ids: Iterable[str]) -> list[bytes]:
+    """As the writers take them."""
+    return [orjson.dumps(id_) for id_ in ids]
+
 
 REAL_SEGMENTS = Path(__file__).parents[4] / "shared/data/real_segment_output/item_affinity.jsonl.out"
 

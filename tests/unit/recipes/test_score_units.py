@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from airflow_provider_personalize.local.recipes.model import SCORE_UNITS, score_units
+from airflow_provider_personalize.batch.scores import UNITS_PER_ONE
+from airflow_provider_personalize.local.recipes.model import score_units
 from airflow_provider_personalize.local.scoring.items import Items
 from airflow_provider_personalize.local.scoring.topk import top_k
 
@@ -17,5 +18,5 @@ def test_an_item_that_has_the_whole_softmax_scores_one_and_never_more():
         factors[0] *= 30
         query = factors[:1] * np.float32(length / np.square(factors[0]).sum())
         scores = score_units(top_k(query, Items(factors), 3, normalize=True))
-        assert scores.max() <= SCORE_UNITS
-        assert scores.sum() > 0.99 * SCORE_UNITS
+        assert scores.max() <= UNITS_PER_ONE
+        assert scores.sum() > 0.99 * UNITS_PER_ONE
