@@ -40,8 +40,8 @@ from airflow_provider_personalize.operators.validate_input import PersonalizeVal
 
 CONN_ID = os.environ.get("PERSONALIZE_CONN_ID", "aws_default")
 DEFAULT_DATASET_GROUP = os.environ.get("PERSONALIZE_DATASET_GROUP", "personalize")
-DATA_URI = os.environ.get("PERSONALIZE_DATA_URI", "s3://your-bucket/personalize/data")
-OUTPUT_URI = os.environ.get("PERSONALIZE_OUTPUT_URI", "s3://your-bucket/personalize/output")
+DATA_URI = os.environ.get("PERSONALIZE_DATA_URI", "s3://<bucket>/personalize/data")
+OUTPUT_URI = os.environ.get("PERSONALIZE_OUTPUT_URI", "s3://<bucket>/personalize/output")
 
 MODELS = Asset("personalize_models")
 """The models of a dataset group, trained. An event's extra has ``dataset_group``, ``data_uri`` and
@@ -73,7 +73,7 @@ BATCH_PARAMS = {
     ),
     "solution_version_arn": optional(
         "Solution version",
-        "The ARN of the model to ask. Empty: the one just trained, or the newest.",
+        "The ARN of the model to ask. Empty: the one of the training that started this run, or the newest.",
     ),
     "output_uri": Param(
         OUTPUT_URI,
@@ -92,7 +92,11 @@ BATCH_PARAMS = {
     "role_arn": ROLE_PARAM,
 }
 
-INPUT_PARAM = optional("Input file", "JSON Lines, one question a line. Empty: the one beside the training data.")
+INPUT_PARAM = optional(
+    "Input file",
+    "JSON Lines, one question a line. Empty: the one in the data folder of the training that started this run, or in "
+    f"`{DATA_URI}` in a run by hand.",
+)
 
 EXCLUDE_SEEN_PARAM = Param(
     True,

@@ -1,6 +1,6 @@
 """Imports the data, trains the two models of a dataset group, and starts the batch DAGs.
 
-The data folder holds `interactions.csv`, `items.csv` and perhaps `users.csv`, and beside each its Avro schema
+The data folder holds `interactions.csv`, perhaps `items.csv` and `users.csv`, and beside each its Avro schema
 (`interactions.schema.json` and so on). What the dataset group needs is made when it is missing: schemas, datasets, a
 solution for recommendations, one for segments, and a filter that leaves out what a user already has.
 
@@ -17,7 +17,7 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import DAG, CronTriggerTimetable, Metadata, ObjectStoragePath, Param, task
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from personalize_suite import (
     CONN_ID,
     DATA_URI,
@@ -47,6 +47,7 @@ from airflow_provider_personalize.operators.training import (
 )
 
 DATASETS = ("INTERACTIONS", "ITEMS", "USERS")
+REQUIRED = "INTERACTIONS"
 NDCG = "normalized_discounted_cumulative_gain_at_10"
 
 
@@ -119,10 +120,13 @@ def location(dataset: str) -> Field:
     return lambda context, jinja_env: data_uri(context, csv_name(dataset))
 
 
-def skip_without_file(dataset: str) -> Any:
+def stop_without_file(dataset: str) -> Any:
+    """Skips an import that has no file. Without interactions it fails: trainings would be paid for old data."""
+
     def check(context: Any) -> None:
         if not data_path(context, csv_name(dataset)).exists():
-            raise AirflowSkipException(f"There is no {data_uri(context, csv_name(dataset))}.")
+            absent = f"There is no {data_uri(context, csv_name(dataset))}."
+            raise AirflowFailException(absent) if dataset == REQUIRED else AirflowSkipException(absent)
 
     return check
 
@@ -152,8 +156,8 @@ with DAG(
             minLength=1,
             title="Data folder",
             description_md=(
-                "Holds `interactions.csv` (with an `EVENT_TYPE`), `items.csv`, perhaps `users.csv`, and their schemas. "
-                "An `s3://` folder; a local backend also takes `file://`."
+                "Holds `interactions.csv` (with an `EVENT_TYPE`), perhaps `items.csv` and `users.csv`, and the schema "
+                "of each. An `s3://` folder; a local backend also takes `file://`."
             ),
         ),
         "import_mode": Param(
@@ -199,8 +203,8 @@ with DAG(
             data_location=location(dataset),
             import_mode="{{ params.import_mode }}",
             role_arn=form("role_arn"),
-            pre_execute=skip_without_file(dataset),
-            doc_md=f"Imports `{csv_name(dataset)}`. Skipped when the data folder has no such file.",
+            pre_execute=stop_without_file(dataset),
+            doc_md=f"Imports `{csv_name(dataset)}`. {'Fails' if dataset == REQUIRED else 'Skipped'} without that file.",
         )
         for dataset in DATASETS
     ]

@@ -297,6 +297,13 @@ class TestTaskByTask:
     def test_a_task_alone_without_data_is_skipped(self, suite: Suite, trained: Any) -> None:
         assert suite.tasks_test("personalize_train", "import_users") == "skipped"
 
+    def test_an_import_without_interactions_fails_and_no_model_is_trained_on_old_ones(
+        self, suite: Suite, trained: Any, tmp_path: Path
+    ) -> None:
+        form = {"data_uri": f"file://{tmp_path}"}
+        assert suite.tasks_test("personalize_train", "import_interactions", form=form) == "failed"
+        assert f"There is no file://{tmp_path}/interactions.csv" in suite.attempts.errors["import_interactions"]
+
     def test_a_task_of_a_run_picks_up_that_runs_job(self, suite: Suite, recommended: Any) -> None:
         before = self.job_arns(suite)
         assert suite.tasks_test("personalize_batch_inference", "recommend", recommended.run_id) == "success"

@@ -241,7 +241,7 @@ UNSEEN = f"{ACCOUNT}:filter/personalize-unseen"
 
 @pytest.fixture
 def bucket(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> Any:  # noqa: F811
-    """The bucket of the DAGs' defaults, empty, which ``aws_default`` leads to."""
+    """The bucket with both folders, empty, which ``aws_default`` leads to."""
     places = {"s3": {"endpoint_url": s3_url}, "personalize": {"role_arn": ROLE}}
     monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", connection(**KEYS, service_config=places))
     bucket = boto3.resource("s3", endpoint_url=s3_url, **KEYS).Bucket("your-bucket")
@@ -252,11 +252,13 @@ def bucket(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> Any:  # noqa: F811
 
 @pytest.fixture
 def dag(request: pytest.FixtureRequest, repository: Path, monkeypatch: pytest.MonkeyPatch, bucket: Any) -> Any:
-    """One of the DAGs of this repository, as it is deployed without any setting."""
+    """One of the DAGs of this repository, as it is deployed without any setting but the two folders."""
     for module in ("personalize_suite", request.param):
         monkeypatch.delitem(sys.modules, module, raising=False)
     for variable in [name for name in os.environ if name.startswith("PERSONALIZE_")]:
         monkeypatch.delenv(variable)
+    monkeypatch.setenv("PERSONALIZE_DATA_URI", DATA)
+    monkeypatch.setenv("PERSONALIZE_OUTPUT_URI", OUTPUT)
     monkeypatch.syspath_prepend(str(repository / "dags"))
     yield importlib.import_module(request.param).dag
     for module in ("personalize_suite", request.param):
