@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,13 @@ def test_a_directory_without_settings_has_the_services_quotas(tmp_path: Path) ->
     assert Settings().filter_recent_events == 100
     assert Settings().unfinished_batch_inference_jobs == 5
     assert Settings().runner_limit == available_cores()
+
+
+def test_the_documented_settings_are_all_that_there_are_at_their_defaults(tmp_path: Path, repository: Path) -> None:
+    (documented,) = re.findall(r"```toml\n(.*?)```", (repository / "docs" / "local-models.md").read_text(), re.DOTALL)
+    (tmp_path / "settings.toml").write_text(documented)
+    assert tomllib.loads(documented) == asdict(read_settings(tmp_path / "none.toml"))
+    assert read_settings(tmp_path / "settings.toml") == Settings()
 
 
 def test_settings_are_read_from_the_directory(tmp_path: Path) -> None:
