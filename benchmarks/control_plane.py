@@ -60,6 +60,8 @@ def main() -> int:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         few, many = Path(folder, "few"), Path(folder, "many")
+        many.mkdir()
+        (many / "settings.toml").write_text("schemas = 10_000\n")  # which is what is created
         _fill(open_backend(few).store, arguments.jobs // 100)
         _fill(open_backend(many, arguments.store).store, arguments.jobs)
         figures = []
@@ -74,7 +76,7 @@ def _fill(store: Store, count: int) -> None:
     for start in range(0, count, 5000):
         arns = [f"{ARN}:{KIND}/job-{number:06}" for number in range(start, min(start + 5000, count))]
         common = {"kind": KIND, "parent": VERSION, "status": ACTIVE, "created": 1.7e9, "updated": 1.7e9}
-        with store._db.begin() as connection:
+        with store._write() as connection:
             connection.execute(sa.insert(resources), [common | {"arn": a, "document": _document(a)} for a in arns])
             connection.execute(sa.insert(jobs), [{"arn": arn, "kind": KIND, "finished": True} for arn in arns])
 

@@ -26,6 +26,8 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import Pool, QueuePool
 from sqlalchemy.sql.functions import FunctionElement
 
+from airflow_provider_personalize.local.layout import region_of
+
 PENDING, IN_PROGRESS, ACTIVE, FAILED = "CREATE PENDING", "CREATE IN_PROGRESS", "ACTIVE", "CREATE FAILED"
 STOPPING, STOPPED = "CREATE STOPPING", "CREATE STOPPED"
 UNFINISHED = (PENDING, IN_PROGRESS, STOPPING)
@@ -134,11 +136,10 @@ sa.Index("resources_by_region", RegionOf(resources.c.arn), resources.c.kind, res
 
 # Made once, since making them takes as long as SQLite does to answer them.
 _BY_ARN = sa.select(resources).where(resources.c.arn == sa.bindparam("arn"))
-_INSERT = sa.insert(resources)
 
 
 class Now(FunctionElement[float]):
-    """Seconds since the epoch on the database's clock, which every worker shares."""
+    """Seconds since the epoch on the database's clock, which every worker shares; the same throughout a statement."""
 
     type = sa.Double()
     inherit_cache = True
@@ -151,10 +152,10 @@ def _now_sqlite(element: Now, compiler: Any, **kw: Any) -> str:
 
 @compiles(Now, "postgresql")
 def _now_postgresql(element: Now, compiler: Any, **kw: Any) -> str:
-    return "CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS DOUBLE PRECISION)"
+    return "CAST(EXTRACT(EPOCH FROM statement_timestamp()) AS DOUBLE PRECISION)"
 
 
-_NOW = sa.select(Now())
+_INSERT = sa.insert(resources).values(created=Now(), updated=Now())
 
 
 class AlreadyExists(Exception):
@@ -260,13 +261,6 @@ def _engine(url: str) -> sa.Engine:
         if record.info["file"] != _file(engine):
             raise sa.exc.DisconnectionError(f"{engine.url.database} is another file now")
 
-    @event.listens_for(engine, "begin")
-    def begin(connection: sa.Connection) -> None:
-        # A transaction that reads before it writes must hold the write lock from its start, or SQLite refuses the
-        # upgrade. Without BEGIN, each statement is a transaction of its own.
-        if not connection.get_execution_options().get("only_reads"):
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-
     return engine
 
 
@@ -307,10 +301,9 @@ class Store:
     def __init__(self, url: str) -> None:
         self.url = url
         self._db = _engine(url)
-        only_reads: dict[str, Any] = {"only_reads": True}
+        self._reading = self._db
         if self._db.dialect.name == "postgresql":
-            only_reads["isolation_level"] = "AUTOCOMMIT"
-        self._reading = self._db.execution_options(**only_reads)
+            self._reading = self._db.execution_options(isolation_level="AUTOCOMMIT")
 
     @classmethod
     def in_directory(cls, root: Path) -> Store:
@@ -326,7 +319,7 @@ class Store:
         if self._db.dialect.name == "sqlite":
             with self._db.connect() as connection:
                 connection.connection.execute("PRAGMA journal_mode = WAL")
-        with self._db.begin() as connection:
+        with self._write() as connection:
             # CREATE TABLE IF NOT EXISTS is not safe against itself in PostgreSQL.
             self._one_at_a_time(connection, "tables")
             metadata.create_all(connection)
@@ -336,9 +329,18 @@ class Store:
         if self._db.dialect.name == "postgresql":
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(what))))
 
+    def _read(self) -> sa.Connection:
+        """For reading alone, each statement by itself."""
+        return self._reading.connect()
+
     @contextmanager
-    def _read(self) -> Iterator[sa.Connection]:
-        with self._reading.connect() as connection:
+    def _write(self) -> Iterator[sa.Connection]:
+        """One transaction."""
+        with self._db.begin() as connection:
+            if self._db.dialect.name == "sqlite":
+                # Whoever reads before it writes must hold the write lock from the start, or SQLite refuses the upgrade.
+                # Said here and not at an event of the engine, since one such doubles what every statement costs.
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
             yield connection
 
     # Resources
@@ -360,10 +362,9 @@ class Store:
                 the insertion.
         """
         try:
-            with self._db.begin() as connection:
+            with self._write() as connection:
                 if quota is not None:
                     self._one_at_a_time(connection, f"quota {resource.kind}")
-                now = round(connection.scalar(_NOW) or 0.0, 3)
                 values = {
                     "arn": resource.arn,
                     "kind": resource.kind,
@@ -371,8 +372,6 @@ class Store:
                     "unique_name": resource.unique_name,
                     "status": resource.status,
                     "document": json.dumps(resource.document),
-                    "created": now,
-                    "updated": now,
                 }
                 connection.execute(_INSERT, values)
                 if job:
@@ -437,7 +436,7 @@ class Store:
 
     def delete(self, arn: str) -> None:
         """Forget a resource, what belongs to it alone (its tags), and the children that can exist only under it."""
-        with self._db.begin() as connection:
+        with self._write() as connection:
             doomed = sa.select(resources.c.arn).where(sa.or_(resources.c.arn == arn, resources.c.parent == arn))
             arns = list(connection.scalars(doomed))
             for table in (tags, jobs, resources):
@@ -447,7 +446,7 @@ class Store:
 
     def change(self, arn: str, changes: Mapping[str, Any]) -> None:
         """Replace members of a resource's document; an update moves it to no other status."""
-        with self._db.begin() as connection:
+        with self._write() as connection:
             query = sa.select(resources.c.document).where(resources.c.arn == arn).with_for_update()
             merged = {**json.loads(connection.scalar(query) or "{}"), **changes}
             values = {"document": json.dumps(merged), "updated": Now()}
@@ -455,7 +454,7 @@ class Store:
 
     def tag(self, arn: str, given: Mapping[str, str], *, at_most: int) -> bool:
         """Set tags; ``False``, and nothing changed, when the resource would have more than ``at_most``."""
-        with self._db.begin() as connection:
+        with self._write() as connection:
             # Taken first, so that two clients that tag at once are counted one after the other.
             connection.execute(sa.select(resources.c.seq).where(resources.c.arn == arn).with_for_update())
             kept = sa.select(sa.func.count()).where(tags.c.arn == arn, tags.c.key.not_in(list(given)))
@@ -468,7 +467,7 @@ class Store:
         return True
 
     def untag(self, arn: str, keys: Sequence[str]) -> None:
-        with self._db.begin() as connection:
+        with self._write() as connection:
             connection.execute(sa.delete(tags).where(tags.c.arn == arn, tags.c.key.in_(list(keys))))
 
     def tags_of(self, arn: str) -> dict[str, str]:
@@ -490,7 +489,7 @@ class Store:
         """
         if not self.job_waits():  # the usual answer, and it costs no write lock
             return None
-        with self._db.begin() as connection:
+        with self._write() as connection:
             if at_most is not None:
                 alive = sa.select(sa.func.count()).where(
                     jobs.c.finished.is_(False), jobs.c.owner.is_not(None), jobs.c.lease_expires >= Now()
@@ -518,7 +517,7 @@ class Store:
         values: dict[str, Any] = {"lease_expires": Now() + lease.seconds}
         if progress:
             values["progress"] = json.dumps(progress)
-        with self._db.begin() as connection:
+        with self._write() as connection:
             return connection.execute(sa.update(jobs).where(_held(lease)).values(values)).rowcount == 1
 
     def progress(self, arn: str) -> dict[str, Any]:
@@ -530,7 +529,7 @@ class Store:
     def give_back(self, lease: Lease, *, count_attempt: bool = True) -> bool:
         """Let another runner take the job at once. Without ``count_attempt`` the attempt is not held against it."""
         attempts = jobs.c.attempts if count_attempt else jobs.c.attempts - 1
-        with self._db.begin() as connection:
+        with self._write() as connection:
             values = {"owner": None, "lease_expires": None, "attempts": attempts}
             return connection.execute(sa.update(jobs).where(_held(lease)).values(values)).rowcount == 1
 
@@ -541,7 +540,7 @@ class Store:
 
         A job that was asked to stop is ``CREATE STOPPED``, whatever its outcome.
         """
-        with self._db.begin() as connection:
+        with self._write() as connection:
             done = sa.update(jobs).where(_held(lease)).values(finished=True, owner=None, lease_expires=None)
             if connection.execute(done).rowcount != 1:
                 return False
@@ -561,7 +560,7 @@ class Store:
         """End a job: at once where nobody runs it, else by asking its runner. ``False`` when it is finished."""
         free = sa.or_(jobs.c.owner.is_(None), jobs.c.lease_expires < Now())
         job = sa.and_(jobs.c.arn == arn, jobs.c.finished.is_(False))
-        with self._db.begin() as connection:
+        with self._write() as connection:
             # Locked first: a runner that publishes at this moment comes wholly before this or wholly after.
             if connection.execute(sa.select(jobs.c.seq).where(job).with_for_update()).first() is None:
                 return False
@@ -605,7 +604,7 @@ class Store:
     def put(self, dataset: str, given: Sequence[tuple[str | None, Mapping[str, Any]]]) -> None:
         """Add records, each with its user, to a dataset: all of them or, when this raises, none."""
         rows = [{"dataset": dataset, "user_id": user, "document": json.dumps(record)} for user, record in given]
-        with self._db.begin() as connection:
+        with self._write() as connection:
             connection.execute(sa.insert(records), rows)
             self._revise(connection, dataset)
 
@@ -635,7 +634,7 @@ class Store:
         """
         own = records.c.dataset == dataset
         without_user = sa.select(records.c.seq, records.c.document).where(own, records.c.user_id.is_(None))
-        with self._db.begin() as connection:
+        with self._write() as connection:
             chosen = [seq for seq, document in connection.execute(without_user) if nobodys(json.loads(document))]
             deleted = sum(
                 connection.execute(sa.delete(records).where(own, column.in_(among[start : start + 1000]))).rowcount
@@ -650,24 +649,24 @@ class Store:
 def _count(connection: sa.Connection, resource: Resource, quota: Quota) -> int:
     """How many of those that the quota counts there are, this resource among them."""
     query = _counting(unfinished=quota.unfinished, within=quota.within is not None, through=quota.through is not None)
-    region = ":".join(resource.arn.split(":")[:4])
-    given = {"kind": resource.kind, "region": f"{region}:%", "within": quota.within, "through": quota.through}
+    region = region_of(resource.arn)
+    given = {"kind": resource.kind, "region": region, "within": quota.within, "through": quota.through}
     return connection.scalar(query, given) or 0
 
 
 @lru_cache(maxsize=8)
 def _counting(*, unfinished: bool, within: bool, through: bool) -> sa.Select[Any]:
     table = jobs if unfinished else resources
-    in_region = table.c.arn.like(sa.bindparam("region"))
-    query = sa.select(sa.func.count()).where(table.c.kind == sa.bindparam("kind"), in_region)
-    if unfinished:
-        query = query.where(jobs.c.finished.is_(False))
+    query = sa.select(sa.func.count()).where(table.c.kind == sa.bindparam("kind"))
     if through:
         between = sa.select(resources.c.arn).where(
             resources.c.kind == sa.bindparam("through"), resources.c.parent == sa.bindparam("within")
         )
         return query.where(resources.c.parent.in_(between))
-    return query.where(resources.c.parent == sa.bindparam("within")) if within else query
+    if within:
+        return query.where(resources.c.parent == sa.bindparam("within"))
+    query = query.where(RegionOf(table.c.arn) == sa.bindparam("region"))
+    return query.where(jobs.c.finished.is_(False)) if unfinished else query
 
 
 @lru_cache(maxsize=4)
@@ -714,6 +713,6 @@ def _resource(row: Sequence[Any]) -> Resource:
         unique_name=unique_name,
         failure_reason=failure_reason,
         seq=seq,
-        created=created,
+        created=round(created, 3),
         updated=round(updated, 3),
     )

@@ -45,7 +45,7 @@ def either(request: pytest.FixtureRequest) -> Store:
     # The database is the whole test run's, so others may have left rows.
     store = Store(request.getfixturevalue("postgresql"))
     store.create_tables()
-    with store._db.begin() as connection:
+    with store._write() as connection:
         for table in metadata.sorted_tables:
             connection.execute(table.delete())
     return store
@@ -203,7 +203,7 @@ def test_a_forked_child_shares_no_connection(store: Store) -> None:
 
 def test_reading_does_not_wait_for_a_writer(store: Store) -> None:
     store.insert(job("a"))
-    with store._db.begin(), ThreadPoolExecutor(1) as thread:
+    with store._write(), ThreadPoolExecutor(1) as thread:
         assert thread.submit(store.get, f"{ARN}batch-inference-job/a").result(timeout=5)
 
 
