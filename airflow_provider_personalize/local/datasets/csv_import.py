@@ -22,10 +22,12 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import Flag, auto
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import polars as pl
@@ -47,6 +49,7 @@ _INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
 _REAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
 _SHOWN = 80
 _CHUNK = 1 << 20
+_WRITE_BACK_SECONDS = 0.1
 _BEFORE_A_CELL = np.frombuffer(b',\n"', np.uint8)
 
 
@@ -83,7 +86,8 @@ def import_csv(
     os.close(handle)
     partial = Path(name)
     try:
-        rows = _convert(paths, schema, partial)
+        with _to_disk_meanwhile(partial):
+            rows = _convert(paths, schema, partial)
         if rows < minimum_rows:
             kind = "interactions" if schema.dataset_type == "INTERACTIONS" else "records"
             raise DatasetImportError(f"Input CSV has {rows} {kind}; an import needs at least {minimum_rows} {kind}.")
@@ -95,6 +99,28 @@ def import_csv(
     finally:
         partial.unlink(missing_ok=True)
     return rows
+
+
+@contextmanager
+def _to_disk_meanwhile(path: Path) -> Iterator[None]:
+    """Have what is written to a file go to the disk as it comes: the disk would else begin when the processors end.
+
+    Raises ``OSError`` where the disk failed: the system tells of that once, so a later fsync might not.
+    """
+    over = Event()
+
+    def write_back() -> None:
+        with path.open("rb") as file:
+            while not over.wait(_WRITE_BACK_SECONDS):
+                os.fsync(file.fileno())
+
+    with ThreadPoolExecutor(1) as beside:
+        writing = beside.submit(write_back)
+        try:
+            yield
+        finally:
+            over.set()
+        writing.result()
 
 
 def _convert(paths: Sequence[Path], schema: DatasetSchema, destination: Path) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+from threading import Event
 
 import polars as pl
 import pytest
@@ -144,6 +146,26 @@ class TestWhatIsRead:
             import_csv([tmp_path / "in.csv"], INTERACTIONS, place, before_publishing=refuse)
         assert pl.read_ipc(place).rows() == [("u", "i", 1)]
         assert list(place.parent.iterdir()) == [place]
+
+    def test_a_disk_that_fails_meanwhile_fails_the_import(self, tmp_path, monkeypatch):
+        told = Event()
+
+        def fail_once(descriptor):  # as the system does
+            if not told.is_set():
+                told.set()
+                raise OSError(errno.EIO, "Input/output error")
+
+        def convert(paths, schema, destination):
+            assert told.wait(10)
+            return 1
+
+        monkeypatch.setattr(csv_import, "_WRITE_BACK_SECONDS", 0.001)
+        monkeypatch.setattr(csv_import, "_convert", convert)
+        monkeypatch.setattr(csv_import.os, "fsync", fail_once)
+        (tmp_path / "in.csv").write_text("USER_ID,ITEM_ID,TIMESTAMP\nu,i,1\n")
+        with pytest.raises(OSError, match="Input/output error"):
+            import_csv([tmp_path / "in.csv"], INTERACTIONS, tmp_path / "out" / "part.arrow")
+        assert list((tmp_path / "out").iterdir()) == []
 
     def test_whoever_shares_the_directory_may_read_the_file(self, imported, tmp_path):
         imported(INTERACTIONS, "USER_ID,ITEM_ID,TIMESTAMP\nu,i,1\n")
