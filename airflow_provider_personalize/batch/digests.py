@@ -31,7 +31,7 @@ def canonical(value: object) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 
-def told(names: Sequence[str], place: int) -> str:
+def place_in(names: Sequence[str], place: int) -> str:
     """A place in one of the files of these names, for people."""
     return f"{names[place >> LINE_BITS]}, line {place & (1 << LINE_BITS) - 1}"
 

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from airflow_provider_personalize.batch.digests import LINE_BITS, Digests, canonical, told
+from airflow_provider_personalize.batch.digests import LINE_BITS, Digests, canonical, place_in
 from airflow_provider_personalize.batch.findings import Finding, Findings
 from airflow_provider_personalize.batch.output import OutputRow, OutputRowError, parse_output_row
 from airflow_provider_personalize.batch.reader import read_blocks
@@ -106,8 +106,8 @@ def summarize(
         output_names = _read_outputs(outputs, answered, summary, failures, num_results)
         summary.missing, missing = asked.beyond(answered, most_examples)
         summary.unexpected, unexpected = answered.beyond(asked, most_examples)
-    summary.missing_places = [told(input_names, place) for place in missing]
-    summary.unexpected_places = [told(output_names, place) for place in unexpected]
+    summary.missing_places = [place_in(input_names, place) for place in missing]
+    summary.unexpected_places = [place_in(output_names, place) for place in unexpected]
     summary.failures = list(failures)
     return summary
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from airflow_provider_personalize.batch.attribute_query import AttributeQuerySyntaxError, parse_attribute_query
-from airflow_provider_personalize.batch.digests import LINE_BITS, Digests, canonical, told
+from airflow_provider_personalize.batch.digests import LINE_BITS, Digests, canonical, place_in
 from airflow_provider_personalize.batch.filter_expression import FilterExpression
 from airflow_provider_personalize.batch.findings import Finding, Findings, shortened
 from airflow_provider_personalize.batch.placeholders import FilterValuesError, Placeholders
@@ -162,7 +162,7 @@ def validate_input(
                     f"{most:,} at most."
                 )
         report.duplicate_rows, repeats = digests.repeated(most_problems)
-    report.duplicates = [f"{told(names, place)} repeats {told(names, first)}" for place, first in repeats]
+    report.duplicates = [f"{place_in(names, place)} repeats {place_in(names, first)}" for place, first in repeats]
     report.files, report.bytes = len(names), sum(sizes)
     report.faults = size_faults(sizes, quotas) + report.faults
     if not report.rows:

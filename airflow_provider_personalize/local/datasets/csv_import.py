@@ -71,7 +71,8 @@ def import_csv(
 
     Args:
         minimum_rows: the fewest records all files together may hold; the service wants 1000 interactions.
-        before_publishing: called when the records are written, before ``destination`` is; what it raises leaves none.
+        before_publishing: called when all is written, right before that takes the place of ``destination``; where this
+            raises, ``destination`` stays as it was.
 
     Returns:
         The number of records written.
@@ -228,7 +229,7 @@ def _double_quotes(source: Path, target: Path) -> None:
         if quotes:
             # Two within a cell are one of its text. Elsewhere, only a quote that begins a cell opens it.
             odd = len(quotes) % 2 == 1
-            quoted = quoted != odd if quoted else odd and bool(before)
+            quoted = not odd if quoted else odd and bool(before)
         elif quoted:
             return b'""' if token == b'\\"' else b"\\"
         return token
