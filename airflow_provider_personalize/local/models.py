@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from airflow_provider_personalize.local.disk import sync
 from airflow_provider_personalize.local.recipes import RECIPES, Model
 
 __all__ = ["FORMAT", "Model", "ModelError", "open_model", "save_model"]
@@ -50,10 +50,11 @@ def save_model(model: Model, directory: Path) -> None:
             "versions": _versions(),
         }
         (partial / _MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-        _sync(partial.iterdir())
+        for path in partial.iterdir():
+            sync(path)
         os.chmod(partial, 0o755)  # mkdtemp gives the directory to its maker alone
         _replace(partial, directory)
-        _sync([directory.parent])
+        sync(directory.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -108,12 +109,3 @@ def _replace(partial: Path, directory: Path) -> None:
         os.rename(directory, former)
         os.rename(partial, directory)
         shutil.rmtree(former, ignore_errors=True)
-
-
-def _sync(paths: Iterable[Path]) -> None:
-    for path in paths:
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -21,6 +21,8 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from airflow_provider_personalize.local.disk import sync
+
 STAGED_SUFFIX = ".partial"
 
 
@@ -140,8 +142,7 @@ class Disk(Storage):
         return self._make(Path(destination.key).parent)
 
     def publish(self, staged: Path, destination: Location) -> None:
-        with staged.open("rb") as written:
-            os.fsync(written.fileno())
+        sync(staged)
         staged.replace(destination.key)
 
     @contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -79,13 +80,10 @@ def name(field: str, value: Any) -> str | None:
 def integer(field: str, value: Any) -> int | None:
     if value in _ABSENT:
         return None
-    try:
-        found = int(value)
-    except (TypeError, ValueError, OverflowError):
-        found = None
-    if found is None or (isinstance(value, float) and found != value):
-        raise PersonalizeInputError(f"{field} must be a whole number, got {value!r}.")
-    return found
+    if not isinstance(value, float) or value.is_integer():
+        with suppress(TypeError, ValueError):
+            return int(value)
+    raise PersonalizeInputError(f"{field} must be a whole number, got {value!r}.")
 
 
 def number(field: str, value: Any) -> float | None:

@@ -115,7 +115,7 @@ class PersonalizeSolutionMetricsGateOperator(AwsBaseOperator[PersonalizeHook]):
         previous = None if drops is None else self._previous(description)
         previous_metrics = self.hook.solution_metrics(previous) if previous else None
         imports = None if max_data_age is None else imports_around(self.hook, description)
-        table = measured(metrics, minimums, previous_metrics or {}, {} if drops is None else drops)
+        table = measured(metrics, minimums, previous_metrics or {}, drops)
         result = {
             "solution_version_arn": version,
             "metrics": metrics,
@@ -184,11 +184,11 @@ def measured(
     metrics: Mapping[str, float],
     minimums: Mapping[str, float],
     previous: Mapping[str, float],
-    drops: float | Mapping[str, float],
+    drops: float | Mapping[str, float] | None,
 ) -> list[Measured]:
     """Every metric with what is asked of it: its threshold or what the previous version leaves, whichever is more.
 
-    :param drops: shares of the previous values; one for all, or by metric.
+    :param drops: shares of the previous values; one for all, or by metric. None: they do not count.
     :raises PersonalizeInputError: when a metric is named that was not measured.
     """
     named = {*minimums, *(drops if isinstance(drops, Mapping) else ())}

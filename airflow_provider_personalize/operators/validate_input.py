@@ -202,8 +202,8 @@ class PersonalizeValidateBatchInputOperator(AwsBaseOperator[PersonalizeHook]):
 
     def _prices(self) -> tuple[dict[str, float], str]:
         """The table, and where it stands."""
-        given, place = self.prices, "prices"
-        if fields.parsed(place, given) is None:
+        given, place = fields.parsed("prices", self.prices), "prices"
+        if given is None:
             given, place = conf.get("personalize", "batch_prices", fallback="") or None, "[personalize] batch_prices"
         return {
             name: fields.number(f"{place}[{name!r}]", price) or 0.0

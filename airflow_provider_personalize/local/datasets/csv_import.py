@@ -43,6 +43,7 @@ from airflow_provider_personalize.local.datasets.bounds import (
 )
 from airflow_provider_personalize.local.datasets.dataset import COLUMN_TYPES
 from airflow_provider_personalize.local.datasets.schema import DatasetSchema, Field
+from airflow_provider_personalize.local.disk import sync
 
 _BOOLEANS = {"true": True, "false": False}
 _INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
@@ -87,13 +88,11 @@ def import_csv(
     os.close(handle)
     partial = Path(name)
     try:
-        with _to_disk_meanwhile(partial):
+        with _written_to_disk(partial):
             rows = _convert(paths, schema, partial)
         if rows < minimum_rows:
             kind = "interactions" if schema.dataset_type == "INTERACTIONS" else "records"
             raise DatasetImportError(f"Input CSV has {rows} {kind}; an import needs at least {minimum_rows} {kind}.")
-        with partial.open("rb+") as written:
-            os.fsync(written.fileno())
         partial.chmod(0o644)  # mkstemp gives the file to its maker alone
         before_publishing()
         os.replace(partial, destination)
@@ -103,17 +102,16 @@ def import_csv(
 
 
 @contextmanager
-def _to_disk_meanwhile(path: Path) -> Iterator[None]:
-    """Have what is written to a file go to the disk as it comes: the disk would else begin when the processors end.
-
-    Raises ``OSError`` where the disk failed: the system tells of that once, so a later fsync might not.
-    """
+def _written_to_disk(path: Path) -> Iterator[None]:
+    """A file that is on the disk at the block's end, and goes there as it is written: the disk would else begin when
+    the processors end. Raises ``OSError`` where the disk failed at any time."""
     over = Event()
 
     def write_back() -> None:
-        with path.open("rb") as file:
-            while not over.wait(_WRITE_BACK_SECONDS):
-                os.fsync(file.fileno())
+        ended = False
+        while not ended:
+            ended = over.wait(_WRITE_BACK_SECONDS)
+            sync(path)
 
     with ThreadPoolExecutor(1) as beside:
         writing = beside.submit(write_back)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,6 +12,7 @@ import polars as pl
 
 from airflow_provider_personalize.local.datasets.csv_import import DatasetImportError, import_csv
 from airflow_provider_personalize.local.datasets.schema import DatasetSchema, Field
+from airflow_provider_personalize.local.disk import sync
 from airflow_provider_personalize.local.layout import dataset_directory
 from airflow_provider_personalize.local.service.events import SESSION
 from airflow_provider_personalize.local.storage import check_location, storage_for
@@ -74,8 +74,7 @@ def _without(part: Path, users: pl.Series, tag: str) -> int:
         partial = part.with_name(f".{part.name}-{tag}")
         try:
             kept.write_ipc(partial, compression="uncompressed")
-            with partial.open("rb") as written:
-                os.fsync(written.fileno())
+            sync(partial)
             partial.replace(part)
         finally:
             partial.unlink(missing_ok=True)

@@ -84,7 +84,7 @@ def test_a_failed_save_leaves_the_model_before_it(trained, tmp_path, monkeypatch
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(models, "_sync", full)
+    monkeypatch.setattr(models, "sync", full)
     with pytest.raises(OSError, match="No space"):
         save_model(trained("aws-user-personalization"), tmp_path / "a")
     assert open_model(tmp_path / "a").recipe == "aws-item-affinity"
