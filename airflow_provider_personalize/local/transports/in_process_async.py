@@ -10,7 +10,7 @@ from aiobotocore.awsrequest import AioAWSResponse
 from aiobotocore.session import AioSession
 from botocore.awsrequest import AWSPreparedRequest
 
-from airflow_provider_personalize.local.transports.in_process import EVENTS, reply_to
+from airflow_provider_personalize.local.transports.in_process import EVENTS, remember_times, reply_to
 
 
 def register(session: AioSession, *, root: str, environment: Mapping[str, str], region: str = "us-east-1") -> None:
@@ -22,6 +22,7 @@ def register(session: AioSession, *, root: str, environment: Mapping[str, str], 
 
     for event in EVENTS:
         session.register(event, answer, unique_id=f"personalize-local-{event}")
+    remember_times(session)
 
 
 class _Body:
