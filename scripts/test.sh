@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# All tests, or what the arguments name as pytest has it. Those of modules and jobs keep a core busy, and the others
-# mostly wait for processes that they start, so both run at the same time; what the first say comes last.
+# All tests, or what the arguments name as pytest has it. Many wait for processes that they start, so two halves that
+# take about as long run at the same time; what the one beside says comes last.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 pytest=(.venv/bin/python -m pytest)
 [ $# -eq 0 ] || exec "${pytest[@]}" "$@"
 
-busy=(tests/unit tests/jobs)
+beside=(tests/unit tests/jobs tests/recovery)
 said=$(mktemp)
-trap 'kill "$beside" 2>/dev/null; rm -f "$said"' EXIT
-"${pytest[@]}" -p no:cacheprovider "${busy[@]}" >"$said" 2>&1 &
-beside=$!
-"${pytest[@]}" "${busy[@]/#/--ignore=}"
-waiting_failed=$?
-wait "$beside"
-busy_failed=$?
+trap 'kill "$process" 2>/dev/null; rm -f "$said"' EXIT
+"${pytest[@]}" -p no:cacheprovider "${beside[@]}" >"$said" 2>&1 &
+process=$!
+"${pytest[@]}" "${beside[@]/#/--ignore=}"
+failed=$?
+wait "$process"
+beside_failed=$?
 cat "$said"
-exit $((waiting_failed > busy_failed ? waiting_failed : busy_failed))
+exit $((failed > beside_failed ? failed : beside_failed))
