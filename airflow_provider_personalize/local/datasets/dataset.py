@@ -78,6 +78,14 @@ def _columns(schema: DatasetSchema) -> dict[str, type[pl.DataType]]:
     return {field.name.upper(): COLUMN_TYPES[field.type] for field in schema.fields}
 
 
+def distinct_ids(*columns: pl.Series) -> pl.Series:
+    """What is in these columns, each once and in byte order, as a series ``id``: :func:`encode` looks things up there.
+
+    A frame is made unique by all threads, a series by one.
+    """
+    return pl.LazyFrame({"id": pl.concat(columns)}).unique().collect()["id"].sort()
+
+
 def encode(values: pl.Series, ids: pl.Series) -> pl.Series:
     """Positions (int64) of ``values`` in ``ids``, which are distinct and in byte order; -1 where not among them."""
     if not len(ids):

@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from airflow_provider_personalize.batch.filter_expression import AnyValue
-from airflow_provider_personalize.local.datasets.dataset import encode
+from airflow_provider_personalize.local.datasets.dataset import distinct_ids, encode
 from airflow_provider_personalize.local.filters.bitsets import Universe
 from airflow_provider_personalize.local.scoring.selection import Csr, distinct
 
@@ -36,7 +36,7 @@ class Histories:
     @cached_property
     def users(self) -> pl.Series:
         """Those with an event, in byte order."""
-        return self._interactions["USER_ID"].unique().sort()
+        return distinct_ids(self._interactions["USER_ID"])
 
     def items_of(self, types: Types) -> Csr:
         """For each of `users` the items of the events of those types, ascending and each once."""

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from airflow_provider_personalize.local.datasets.dataset import Datasets
+from airflow_provider_personalize.local.datasets.dataset import Datasets, distinct_ids
 from airflow_provider_personalize.local.recipes.digest import mixed
 from airflow_provider_personalize.local.recipes.model import EventParameter, TrainingConfig, TrainingError
 
@@ -156,7 +156,7 @@ def training_events(datasets: Datasets, config: TrainingConfig) -> Events:
     if datasets.interactions.is_empty():
         raise TrainingError("Create failed. The dataset group has no imported Interactions dataset.")
     filtered = training_interactions(datasets.interactions, config)
-    user_ids = filtered["USER_ID"].unique().sort().alias("id")
+    user_ids = distinct_ids(filtered["USER_ID"])
     events = _events(filtered, user_ids, catalogue(datasets))
     _check_minima(filtered, events, config)
     if len(events) > LARGEST_EVENT_COUNT:
@@ -171,14 +171,14 @@ def catalogue(datasets: Datasets) -> pl.Series:
     named = [datasets.interactions["ITEM_ID"]]
     if datasets.items is not None:
         named.append(datasets.items["ITEM_ID"])
-    return pl.concat(named).unique().sort().alias("id")
+    return distinct_ids(*named)
 
 
 def events_of_catalogue(datasets: Datasets, config: TrainingConfig, item_ids: pl.Series) -> Events:
     """The events with the items of a catalogue that are in the datasets now, be they few."""
     known = pl.DataFrame({"ITEM_ID": item_ids})
     filtered = training_interactions(datasets.interactions, config).join(known, on="ITEM_ID", how="semi")
-    return _events(filtered, filtered["USER_ID"].unique().sort().alias("id"), item_ids)
+    return _events(filtered, distinct_ids(filtered["USER_ID"]), item_ids)
 
 
 def _events(filtered: pl.DataFrame, user_ids: pl.Series, item_ids: pl.Series) -> Events:

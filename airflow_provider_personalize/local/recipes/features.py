@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from airflow_provider_personalize.local.datasets.dataset import Datasets, encode
+from airflow_provider_personalize.local.datasets.dataset import Datasets, distinct_ids, encode
 from airflow_provider_personalize.local.datasets.schema import DatasetSchema
 from airflow_provider_personalize.local.recipes.model import TrainingError
 
@@ -74,7 +74,7 @@ def tags(table: pl.DataFrame | None, schema: DatasetSchema | None, key: str, ids
                 .with_columns(pl.len().over("value").alias("times"))
                 .filter(pl.col("times") > 1)
             )
-            distinct = entries["value"].unique().sort()
+            distinct = distinct_ids(entries["value"])
             columns = encode(entries["value"], distinct).to_numpy()
             shape = (len(ids), len(distinct))
             blocks.append(

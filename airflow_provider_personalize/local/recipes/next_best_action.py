@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
-from airflow_provider_personalize.local.datasets.dataset import Datasets, encode
+from airflow_provider_personalize.local.datasets.dataset import Datasets, distinct_ids, encode
 from airflow_provider_personalize.local.recipes.events import training_events
 from airflow_provider_personalize.local.recipes.model import Model, TrainingConfig, TrainingError
 from airflow_provider_personalize.local.recipes.popularity import PopularityModel
@@ -40,7 +40,7 @@ class NextBestAction:
         events = training_events(datasets, config)
         if datasets.actions is None:
             raise TrainingError("Create failed. aws-next-best-action needs an imported Actions dataset.")
-        action_ids = datasets.actions["ACTION_ID"].unique().sort().alias("id")
+        action_ids = distinct_ids(datasets.actions["ACTION_ID"])
         met = _met(datasets.action_interactions, days)
         action = encode(met["ACTION_ID"], action_ids).to_numpy()
         known = action >= 0

@@ -20,7 +20,7 @@ import polars as pl
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from airflow_provider_personalize.local.datasets.dataset import Datasets, encode
+from airflow_provider_personalize.local.datasets.dataset import Datasets, distinct_ids, encode
 from airflow_provider_personalize.local.recipes.events import events_of_catalogue
 from airflow_provider_personalize.local.recipes.item_age import creation_times
 from airflow_provider_personalize.local.recipes.lists import log_shares, prominence
@@ -57,7 +57,7 @@ class SemanticSimilarity:
     def fit(self, datasets: Datasets, config: TrainingConfig) -> SemanticSimilarityModel:
         pairs = datasets.interactions.select("USER_ID", "ITEM_ID").unique()
         items, text = _texts(datasets)
-        item_ids = pl.concat([items["ITEM_ID"], pairs["ITEM_ID"]]).unique().sort().alias("id")
+        item_ids = distinct_ids(items["ITEM_ID"], pairs["ITEM_ID"])
         position = encode(items["ITEM_ID"], item_ids).to_numpy()
         described = _vectors(text, config.seed)
         vectors = np.zeros((len(item_ids), described.shape[1]), np.float32)

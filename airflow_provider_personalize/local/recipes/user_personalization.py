@@ -18,7 +18,7 @@ import polars as pl
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from airflow_provider_personalize.local.datasets.dataset import Datasets, encode
+from airflow_provider_personalize.local.datasets.dataset import Datasets, distinct_ids, encode
 from airflow_provider_personalize.local.once import once
 from airflow_provider_personalize.local.recipes.events import (
     LEAST_USERS,
@@ -199,7 +199,7 @@ class ExploringModel(UserPersonalizationModel):
     def current(self, datasets: Datasets) -> ExploringModel:
         model = super().current(datasets)
         trained = self.ids["items"]
-        item_ids = pl.concat([trained, catalogue(datasets)]).unique().sort().alias("id")
+        item_ids = distinct_ids(trained, catalogue(datasets))
         place = encode(trained, item_ids).to_numpy()
 
         def moved(name: str, new: float | np.float32) -> NDArray[np.float32]:
@@ -309,7 +309,7 @@ class UserPersonalization:
         user_ids = events.user_ids
         item_tags = tags(datasets.items, datasets.schemas.get("ITEMS"), "ITEM_ID", events.item_ids)
         if datasets.users is not None:
-            user_ids = pl.concat([user_ids, datasets.users["USER_ID"].alias("id")]).unique().sort()
+            user_ids = distinct_ids(user_ids, datasets.users["USER_ID"])
         user_tags = tags(datasets.users, datasets.schemas.get("USERS"), "USER_ID", user_ids)
         # A user of whom neither an event nor a tag is known is a stranger.
         placed = (np.diff(user_tags.indptr) > 0) | user_ids.is_in(events.user_ids.implode()).to_numpy()

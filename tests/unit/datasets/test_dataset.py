@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_personalize.local.datasets.dataset import encode, load_datasets
+from airflow_provider_personalize.local.datasets.dataset import distinct_ids, encode, load_datasets
 from airflow_provider_personalize.local.datasets.schema import parse_schema
 
 
@@ -68,6 +68,13 @@ def test_without_an_import_interactions_are_an_empty_table():
     assert datasets.interactions.is_empty()
     assert datasets.interactions.columns == ["USER_ID", "ITEM_ID", "TIMESTAMP"]
     assert datasets.items is None
+
+
+@given(columns=st.lists(st.lists(st.text(max_size=4)), min_size=1, max_size=3))
+def test_distinct_ids_are_those_of_all_columns_each_once_in_byte_order(columns):
+    found = distinct_ids(*(pl.Series(f"column {number}", ids, dtype=pl.String) for number, ids in enumerate(columns)))
+    assert found.name == "id"
+    assert found.to_list() == sorted({id_ for ids in columns for id_ in ids}, key=str.encode)
 
 
 @given(
