@@ -5,7 +5,7 @@ Nothing runs in the background here, so each call also starts runners for jobs t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
@@ -20,8 +20,6 @@ from airflow_provider_personalize.local import runner, wire
 from airflow_provider_personalize.local.backend import open_backend
 from airflow_provider_personalize.service_model import ENDPOINTS
 
-EVENTS = tuple(f"before-send.{endpoint}" for endpoint in ENDPOINTS)
-
 
 def register(session: Session, *, root: str, environment: Mapping[str, str], region: str = "us-east-1") -> None:
     """Answer every Personalize client of ``session``, events and runtime too, from the backend in directory ``root``.
@@ -34,16 +32,16 @@ def register(session: Session, *, root: str, environment: Mapping[str, str], reg
         reply = reply_to(request, root=root, environment=environment, region=region)
         return AWSResponse(request.url, reply.status, reply.headers, _Body(reply.body))
 
-    for event in EVENTS:
-        session.register(event, answer, unique_id=f"personalize-local-{event}")
-    remember_times(session)
+    attach(session, answer)
 
 
-def remember_times(session: Session) -> None:
-    """Have clients that ``session`` makes from now on keep the times of day that they have parsed.
+def attach(session: Session, answer: Callable[..., object]) -> None:
+    """Have ``answer`` take the Personalize requests of ``session``, and its clients keep the times that they parse.
 
-    A listing's are mostly those of the listing before, and botocore takes longer for them than for all else in it.
+    The times of a listing are mostly those of the listing before, and of an answer they take botocore the longest.
     """
+    for endpoint in ENDPOINTS:
+        session.register(f"before-send.{endpoint}", answer, unique_id=f"personalize-local-{endpoint}")
     session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_parsed_time)
 
 

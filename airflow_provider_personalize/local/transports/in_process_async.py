@@ -10,7 +10,7 @@ from aiobotocore.awsrequest import AioAWSResponse
 from aiobotocore.session import AioSession
 from botocore.awsrequest import AWSPreparedRequest
 
-from airflow_provider_personalize.local.transports.in_process import EVENTS, remember_times, reply_to
+from airflow_provider_personalize.local.transports.in_process import attach, reply_to
 
 
 def register(session: AioSession, *, root: str, environment: Mapping[str, str], region: str = "us-east-1") -> None:
@@ -20,9 +20,7 @@ def register(session: AioSession, *, root: str, environment: Mapping[str, str], 
         reply = await asyncio.to_thread(reply_to, request, root=root, environment=environment, region=region)
         return AioAWSResponse(request.url, reply.status, reply.headers, _Body(reply.headers, reply.body))
 
-    for event in EVENTS:
-        session.register(event, answer, unique_id=f"personalize-local-{event}")
-    remember_times(session)
+    attach(session, answer)
 
 
 class _Body:
