@@ -41,7 +41,7 @@ class Items:
         for name, array in (("bias", bias), ("selection_bias", selection_bias)):
             if array is not None and array.shape != (len(factors),):
                 raise ValueError(f"{name} {array.shape} must be one value for each of {len(factors)} items")
-        self.factors = as_float32("items", factors)
+        self.factors = kernel.in_whole_lines(as_float32("items", factors))
         self.bias = None if bias is None else as_float32("bias", bias)
         self.selection_bias = None if selection_bias is None else as_float32("selection_bias", selection_bias)
         self.kernel = kernel.implementation(implementation)

@@ -677,8 +677,9 @@ INLINE void fetch(const float *item, int64_t factors) {
 
 static void score_exactly(const struct problem *p, const double *query, const candidate *found, int64_t n,
                           struct ranked *out) {
-    for (int64_t i = 0; i < n; i++) {
+    for (int64_t i = -AHEAD; i < n; i++) {
         if (i + AHEAD < n) fetch(p->by_item + (int64_t)(uint32_t)found[i + AHEAD] * p->factors, p->factors);
+        if (i < 0) continue;
         int64_t item = (int64_t)(uint32_t)found[i];
         double logit = dot(query, p->by_item + item * p->factors, p->factors) + (double)p->bias[item];
         double key = p->selection_bias ? logit + (double)p->selection_bias[item] : logit;

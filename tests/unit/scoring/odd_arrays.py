@@ -57,6 +57,7 @@ def main(path: Path) -> None:
         answers = {}
         for level in (*levels, "numpy"):
             items = Items(factors, bias, shifts, implementation=level)
+            items.factors = factors  # no longer than they are: there may be room behind a copy of them
             answers[level] = top_k(queries, items, k, selection=selection, normalize=normalize, threads=1 + turn % 2)
         expected = answers.pop("numpy")
         for level, found in answers.items():

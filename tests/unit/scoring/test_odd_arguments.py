@@ -101,3 +101,14 @@ def test_starts_that_fall_are_refused_in_whatever_integers():
         falling = Csr(np.array([0, 5, 3, 6], dtype), np.arange(6, dtype=np.int32))
         with pytest.raises(ValueError, match="starts of"):
             top_k(queries, items, 2, selection=Selection(falling))
+
+
+def test_factors_begin_with_a_line_of_the_cache_and_a_mapped_file_of_them_is_not_copied(tmp_path):
+    factors = np.random.default_rng(0).normal(size=(9, 16)).astype(np.float32)
+    within = np.append(np.float32(0), factors)[1:].reshape(factors.shape)  # numpy's own memory begins at 16 bytes
+    assert within.ctypes.data % 64
+    assert Items(within).factors.ctypes.data % 64 == 0
+    assert (Items(within).factors == factors).all()
+    np.save(tmp_path / "factors.npy", factors)
+    mapped = np.load(tmp_path / "factors.npy", mmap_mode="r")
+    assert np.shares_memory(Items(mapped).factors, mapped)
