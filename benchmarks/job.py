@@ -10,7 +10,7 @@ the runner's own work in this process, from its lease to ``ACTIVE`` (what a proc
 benchmarks/start.py's matter). A pipeline parses with orjson, looks users up, scores, takes the softmax over the whole
 catalogue and the best k, and writes with orjson; it is given the factors in memory, and filters nothing.
 
-    python benchmarks/job.py [--rows 400000] [--rounds 3]
+    python benchmarks/job.py [--rows 400000] [--rounds 5]
 """
 
 from __future__ import annotations
@@ -186,7 +186,7 @@ def with_torch(factors: Factors) -> tuple[Best, int]:
 
 RIVALS = {"numpy and orjson": with_numpy, "torch and orjson": with_torch}
 EXPLORING = "exploring job"
-FEWER = 8  # times the rows that a pipeline is given
+FEWER = 32  # times the rows that a pipeline is given
 
 
 def measured(items: int, rows: int, rounds: int, least: float) -> list[Figure]:
@@ -238,7 +238,7 @@ def measured(items: int, rows: int, rounds: int, least: float) -> list[Figure]:
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--rows", type=int, default=400_000, help="of 20,000 items; a fifth of them of 200,000")
-    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--rounds", type=int, default=5)
     asked = options.parse_args()
     figures = measured(20_000, asked.rows, asked.rounds, 0.75) + measured(200_000, asked.rows // 5, asked.rounds, 0.95)
     return report("job", figures, "beside")
