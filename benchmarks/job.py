@@ -186,7 +186,7 @@ def with_torch(factors: Factors) -> tuple[Best, int]:
 
 RIVALS = {"numpy and orjson": with_numpy, "torch and orjson": with_torch}
 EXPLORING = "exploring job"
-FEWER = 32  # times the rows that a pipeline is given
+FEWER = 8  # times the rows that a pipeline is given
 
 
 def measured(items: int, rows: int, rounds: int, least: float) -> list[Figure]:

@@ -148,9 +148,9 @@ def _pointer(array: Array | None) -> ctypes.c_void_p:
 def in_whole_lines(rows: Float32) -> Float32:
     """From the start of a line of the cache on: a row of 64 factors would else lie in five lines instead of four.
 
-    Copied only where it was not: a mapped file begins there.
+    Copied only where that is so. A mapped file begins there, and rows that do not fill lines lie across them anyway.
     """
-    if rows.ctypes.data % _ALIGNMENT == 0:
+    if rows.ctypes.data % _ALIGNMENT == 0 or rows.shape[1] * rows.itemsize % _ALIGNMENT:
         return rows
     copy = _aligned(rows.size).reshape(rows.shape)
     copy[:] = rows

@@ -112,3 +112,9 @@ def test_factors_begin_with_a_line_of_the_cache_and_a_mapped_file_of_them_is_not
     np.save(tmp_path / "factors.npy", factors)
     mapped = np.load(tmp_path / "factors.npy", mmap_mode="r")
     assert np.shares_memory(Items(mapped).factors, mapped)
+
+
+def test_factors_that_fill_no_lines_of_the_cache_are_not_copied():
+    within = np.ones(9 * 15 + 1, np.float32)[1:].reshape(9, 15)
+    assert within.ctypes.data % 64
+    assert np.shares_memory(Items(within).factors, within)
